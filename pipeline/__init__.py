@@ -1,0 +1,1 @@
+"""Ratchet: an ML pipeline that only moves forward."""

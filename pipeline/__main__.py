@@ -1,0 +1,64 @@
+"""The command line: `ratchet VERB …` = `python -m pipeline VERB …`."""
+
+import importlib
+import os
+import sys
+
+# In the order of the flow. A verb's module is imported when it is called, so that --help stays instant.
+VERBS = {
+    "compose": "settle the settings: conf/ + params.yaml → params.lock.yaml",
+    "download": "fetch the raw data from its mirrors, verified by SHA-256 → data/raw",
+    "preprocess": "check, split and encode → data/processed",
+    "train": "train with Lightning, journalled and resumable → models/bundle",
+    "evaluate": "score the bundle on the test split → reports/",
+    "register": "make the bundle a version in MLflow's registry, alias challenger",
+    "promote": "let the gate decide whether the challenger becomes champion",
+    "sync": "ship journals that wait to the MLflow server",
+    "ui": "open MLflow's UI on what was made",
+}
+
+
+def usage() -> str:
+    verbs = "\n".join(f"  {verb:<11} {line}" for verb, line in VERBS.items())
+    return (
+        f"usage: ratchet VERB [options] [setting=value …]\n\nverbs, in the order of the flow:\n{verbs}\n\n"
+        "`ratchet VERB --help` tells more. The stages run in order with: dvc repro"
+    )
+
+
+def fail(verb: str, message: str) -> int:
+    print(f"ratchet {verb}: error: {message}", file=sys.stderr)
+    return 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one verb in the project's root; returns its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    verb, *rest = arguments
+    if verb not in VERBS:
+        import difflib
+
+        near = difflib.get_close_matches(verb, VERBS, n=1)
+        hint = f" Did you mean `ratchet {near[0]}`?" if near else ""
+        print(f"ratchet: no verb {verb!r}; the verbs are {', '.join(VERBS)}.{hint}", file=sys.stderr)
+        return 2
+
+    from pipeline.project import paths
+    from pipeline.project.errors import RatchetError
+
+    module = importlib.import_module(f"pipeline.{verb}")
+    try:
+        if not {"-h", "--help"} & set(rest):
+            os.chdir(paths.root())
+        return module.main(rest) or 0
+    except RatchetError as error:
+        return fail(verb, str(error))
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+"""What can go wrong, in one small tree.
+
+RatchetError              said in one message and an exit code, without a traceback
+├── ConfigError           a setting is unknown, of a wrong type, or impossible
+├── DataError             a source, a store or an output is missing, altered or unusable
+├── TrainingError         the training can't go on: a loss that is not finite, no best weights
+└── RegistryError         the tracking server or the registry can't be used
+"""
+
+
+class RatchetError(Exception):
+    """A message that says what was given, what is allowed and what to type next."""
+
+
+class ConfigError(RatchetError):
+    pass
+
+
+class DataError(RatchetError):
+    pass
+
+
+class TrainingError(RatchetError):
+    pass
+
+
+class RegistryError(RatchetError):
+    pass

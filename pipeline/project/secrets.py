@@ -1,0 +1,25 @@
+"""What must never reach a file, a log or a server."""
+
+import os
+import re
+from collections.abc import Mapping
+
+SECRET_NAME = re.compile(r"(?i)token|secret|passw|credential|api_?key|access_?key|private_?key")
+SHORTEST = 6  # a shorter value would be found in innocent text
+MASK = "***"
+
+
+def secret_values(environment: Mapping[str, str]) -> dict[str, str]:
+    """Environment variables whose name says secret: name → value."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if SECRET_NAME.search(name) and len(value) >= SHORTEST and not os.path.exists(value)
+    }
+
+
+def redact(text: str, environment: Mapping[str, str] = os.environ) -> str:
+    """`text` with secret values of the environment and passwords in URLs masked."""
+    for value in secret_values(environment).values():
+        text = text.replace(value, MASK)
+    return re.sub(r"(\w+://[^/\s:@]*:)[^/\s@]+@", rf"\1{MASK}@", text)
