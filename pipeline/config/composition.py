@@ -46,13 +46,11 @@ def load() -> Config:
     return checked(settings, settings)
 
 
-def chosen(arguments: Sequence[str]) -> Config:
-    """A verb's config: `--locked` reads params.lock.yaml (DVC stages), anything else composes with overrides."""
-    if "--locked" in arguments:
-        if len(arguments) > 1:
-            raise ConfigError("--locked takes no overrides: the settings are those of params.lock.yaml")
-        return load()
-    return compose(arguments)
+def chosen(overrides: Sequence[str], locked: bool) -> Config:
+    """A verb's config: params.lock.yaml as it is (`--locked`, the DVC stages), or composed with overrides."""
+    if locked and overrides:
+        raise ConfigError("--locked takes no overrides: the settings are those of params.lock.yaml")
+    return load() if locked else compose(overrides)
 
 
 def write_lock(config: Config) -> None:

@@ -1,0 +1,37 @@
+# `make help` lists the targets. Needs Python 3.11 to 3.13, make and git; everything else goes into .venv.
+PYTHON ?= python3
+BIN := $(CURDIR)/.venv/bin
+export PATH := $(BIN):$(PATH)
+export DVC_NO_ANALYTICS := true
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.DEFAULT_GOAL := help
+.PHONY: help install repro test check bench ui
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+install: .venv/installed ## make .venv with every pinned package and the ratchet command
+
+.venv/installed: requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+repro: install ## run the pipeline on real data, then promote the first champion
+	dvc repro
+	ratchet promote
+
+test: install ## run the tests: no network, tiny real inputs, under 10 minutes on 2 cores
+	pytest
+
+check: install ## lint and format
+	ruff check .
+	ruff format --check .
+
+bench: install ## measure speed and memory against the peers; writes benchmarks/results/
+	python -m benchmarks
+
+ui: install ## open MLflow's UI on what was made
+	ratchet ui

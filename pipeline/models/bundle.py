@@ -1,0 +1,93 @@
+"""The saved form of a model: weights.safetensors and bundle.json, and nothing that executes.
+
+Imports only torch, safetensors and NumPy's part of Ratchet: it runs wherever the model is served.
+"""
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from pipeline.data.encoding import encode
+from pipeline.models.network import Network, build
+from pipeline.project.errors import DataError
+from pipeline.project.files import digest, read_json, sha256, write_atomically, write_json
+
+FORMAT = 1
+WEIGHTS = "weights.safetensors"
+DESCRIPTION = "bundle.json"
+
+
+class Bundle:
+    def __init__(self, network: Network, description: dict[str, Any]):
+        self.network = network.eval()
+        self.description = description
+        self.encoder: dict[str, Any] = description["encoder"]
+        self.labels: list[str] = self.encoder["labels"]
+        self.data_fingerprint: str = description["data_fingerprint"]
+        self.digest = digest(description)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "Bundle":
+        """The bundle in `folder`; altered, partial or foreign files are refused with a DataError."""
+        folder = Path(folder)
+        description = read_json(folder / DESCRIPTION, "train")
+        if description.get("format") != FORMAT:
+            raise DataError(f"{folder} has bundle format {description.get('format')!r}; this Ratchet reads {FORMAT}")
+        weights = folder / WEIGHTS
+        if not weights.is_file() or (found := sha256(weights)) != description["weights_sha256"]:
+            given = f"has SHA-256 {found}" if weights.is_file() else "is missing"
+            raise DataError(
+                f"{weights} {given}; {DESCRIPTION} beside it says {description['weights_sha256']}.\n"
+                "Type: dvc checkout --force, or: dvc repro --force train"
+            )
+        network = build(description["net"], description["encoder"])
+        try:
+            network.load_state_dict(load_file(weights))
+        except (SafetensorError, RuntimeError) as error:
+            raise DataError(f"{weights} does not fit the net in {DESCRIPTION}: {error}") from error
+        return cls(network, description)
+
+    @torch.inference_mode()
+    def logits(self, inputs: torch.Tensor) -> torch.Tensor:
+        """(N, …) tensors as in the store → (N, classes) float32."""
+        return self.network(inputs).float()
+
+    def predict(self, records: Any) -> list[dict[str, Any]]:
+        """Raw records, as the encoder takes them → for each its label and the probability of every label."""
+        logits = self.logits(torch.from_numpy(encode(self.encoder, records)))
+        probabilities = logits.double().softmax(dim=1)  # (N, classes)
+        best = probabilities.argmax(dim=1).tolist()
+        return [
+            {"label": self.labels[index], "probabilities": row}
+            for index, row in zip(best, probabilities.tolist(), strict=True)
+        ]
+
+
+def save(
+    folder: Path,
+    state: dict[str, torch.Tensor],
+    net: dict[str, Any],
+    encoder: dict[str, Any],
+    identity: dict[str, str],
+) -> str:
+    """Writes a bundle of a network's `state`; `identity` holds data_fingerprint and config_hash. Returns its digest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / WEIGHTS, lambda temporary: save_file(state, temporary))
+    description = {
+        "format": FORMAT,
+        "net": net,
+        "encoder": encoder,
+        "signature": {
+            "inputs": {"shape": ["N", *encoder["shape"]], "dtype": encoder["dtype"]},
+            "outputs": {"label": "string", "probabilities": ["N", len(encoder["labels"])]},
+        },
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "weights_sha256": sha256(folder / WEIGHTS),
+        **identity,
+    }
+    write_json(folder / DESCRIPTION, description)
+    return digest(description)

@@ -1,0 +1,65 @@
+"""ratchet register: make the bundle a version in MLflow's registry, once for each bundle, and the challenger."""
+
+from typing import Any
+
+from filelock import FileLock
+
+from pipeline.config.arguments import chosen, stage_parser
+from pipeline.config.schema import Config
+from pipeline.data import store
+from pipeline.models.bundle import Bundle
+from pipeline.project import paths
+from pipeline.project.errors import DataError, RegistryError
+from pipeline.project.files import read_json, write_json
+from pipeline.registry import versions
+from pipeline.registry.aliases import CHALLENGER
+from pipeline.registry.card import card
+from pipeline.tracking import lineage, mlflow_store, sync
+
+
+def main(arguments: list[str]) -> None:
+    config = chosen(stage_parser("register", __doc__).parse_args(arguments))
+    bundle, run = Bundle.load(paths.BUNDLE), read_json(paths.RUN, "train")
+    metrics = read_json(paths.REPORTS / "metrics.json", "evaluate")
+    if run["bundle_digest"] != bundle.digest:
+        raise DataError(f"{paths.RUN} and {paths.BUNDLE} are of two trainings.\nType: dvc repro --force train")
+    try:
+        client = mlflow_store.client()
+        mlflow_id = sync.ship(client, run["run_id"])
+        with FileLock(paths.state("register.lock")):
+            version, new = register(client, config, bundle, run, metrics, mlflow_id)
+            client.set_registered_model_alias(config.registry.model, CHALLENGER, version.version)
+    except mlflow_store.unreachable() as error:
+        raise RegistryError(
+            f"{mlflow_store.shown_uri()} can't be used: {type(error).__name__}: {str(error)[:300]}\n"
+            "The bundle is safe in models/. When the server is back, type: dvc repro"
+        ) from error
+    report = {"name": version.name, "version": int(version.version), "digest": bundle.digest, "run_id": run["run_id"]}
+    write_json(paths.REGISTERED, report)
+    known = "is version" if new else "was version"
+    print(f"{version.name}: this bundle {known} {version.version} → alias {CHALLENGER}")
+
+
+def register(
+    client: Any, config: Config, bundle: Bundle, run: dict[str, Any], metrics: dict[str, float], mlflow_id: str
+) -> tuple[Any, bool]:
+    """The bundle's version, and whether it was made just now."""
+    name = config.registry.model
+    if (found := versions.find(client, name, bundle.digest)) is not None:
+        return found, False
+    spec = store.load_spec()
+    origin = lineage.commit()
+    tags = {
+        versions.DIGEST: bundle.digest,
+        "scenario": config.scenario,
+        "config.hash": run["config_hash"],
+        "data.fingerprint": run["data_fingerprint"],
+        "data.test_sha256": spec["splits"]["test"]["sha256"],
+        "run_id": run["run_id"],
+        **origin,
+        **lineage.dvc_sums(),
+        **{key: f"{value:.6g}" for key, value in metrics.items()},
+    }
+    example = store.load_split("test", spec)["inputs"][: versions.EXAMPLES].numpy()
+    description = card(config.scenario, spec, metrics, run, origin)
+    return versions.create(client, mlflow_id, name, paths.BUNDLE, example, tags, description), True

@@ -1,0 +1,111 @@
+"""Lightning put together: network, loaders, callbacks and the checkpoint to go on from."""
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EarlyStopping, TQDMProgressBar
+
+from pipeline.config.schema import Config
+from pipeline.data import store
+from pipeline.models.network import build
+from pipeline.project.errors import ConfigError, TrainingError
+from pipeline.tracking.journal import Journal
+from pipeline.training.checkpoint import Checkpointer, CheckpointFiles, newest
+from pipeline.training.loader import BatchLoader
+from pipeline.training.recorder import Recorder
+from pipeline.training.task import Task
+
+VALIDATION_BATCH = 2000  # rows at once; no gradients are kept, so it bounds memory alone
+PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed"}
+
+
+def fit(
+    config: Config, spec: dict[str, Any], encoder: dict[str, Any], folder: Path, journal: Journal
+) -> dict[str, Any]:
+    """Trains to the end, from the newest whole checkpoint in `folder` if there is one: {best, history}."""
+    quieten()
+    device = prepare_device(config)
+    pl.seed_everything(config.seed, verbose=False)
+    task = Task(build(config.model.model_dump(), encoder), config, len(encoder["labels"]))
+    train, val = (on_device(store.load_split(split, spec), device) for split in ("train", "val"))
+    training = config.training
+    recorder = Recorder(folder, journal, training, config.tracking.log_every_steps)
+    checkpoint = resume_from(folder)
+    trainer = build_trainer(config, folder, recorder)
+    trainer.fit(
+        task,
+        BatchLoader(train, training.batch_size // training.accumulate, seed=config.seed),
+        BatchLoader(val, VALIDATION_BATCH),
+        ckpt_path=checkpoint,
+        weights_only=True,
+    )
+    if recorder.best is None or not (folder / recorder.best["file"]).is_file():
+        raise TrainingError(f"the training ended without best weights by {training.monitor}; nothing is registered")
+    return {"best": recorder.best, "history": recorder.history}
+
+
+def build_trainer(config: Config, folder: Path, recorder: Recorder) -> pl.Trainer:
+    training = config.training
+    callbacks: list[pl.Callback] = [recorder, Checkpointer(folder, config.trainer.checkpoint_seconds)]
+    bar = sys.stderr.isatty()  # elsewhere the recorder's line for each epoch has to do
+    if bar:
+        callbacks.append(TQDMProgressBar(refresh_rate=20, leave=False))
+    stopping = training.early_stopping
+    if stopping.patience is not None:
+        callbacks.append(EarlyStopping(training.monitor, stopping.min_delta, stopping.patience, mode=training.mode))
+    return pl.Trainer(
+        accelerator=config.trainer.name,
+        devices=config.trainer.devices,
+        deterministic=config.trainer.deterministic,
+        max_epochs=training.max_epochs,
+        precision=PRECISIONS[training.precision],
+        accumulate_grad_batches=training.accumulate,
+        gradient_clip_val=training.gradient_clip,
+        callbacks=callbacks,
+        plugins=[CheckpointFiles()],
+        logger=False,  # the recorder journals
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_model_summary=False,
+        enable_progress_bar=bar,
+    )
+
+
+def prepare_device(config: Config) -> torch.device:
+    if config.trainer.threads is not None:
+        torch.set_num_threads(config.trainer.threads)
+    there = torch.cuda.is_available()
+    if config.trainer.name == "gpu" and not there:
+        raise ConfigError("trainer=gpu, but torch sees no CUDA GPU here.\nType: trainer=cpu, or trainer=auto")
+    return torch.device("cuda" if there and config.trainer.name != "cpu" else "cpu")
+
+
+def on_device(tensors: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+    """The whole split on the GPU if it takes at most half of what is free there; otherwise as it is."""
+    if device.type != "cuda":
+        return tensors
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    return {k: v.to(device) for k, v in tensors.items()} if 2 * size < torch.cuda.mem_get_info()[0] else tensors
+
+
+def resume_from(folder: Path) -> Path | None:
+    checkpoint, damaged = newest(folder)
+    for file in damaged:
+        print(f"{file.name} is damaged (its SHA-256 is not the one in its name); going back one checkpoint", flush=True)
+        file.unlink()
+    if checkpoint is not None:
+        print(f"resuming at step {int(checkpoint.name.partition('-')[0])}", flush=True)
+    return checkpoint
+
+
+def quieten() -> None:
+    """Lightning's hints about devices and tips; its warnings stay."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    # Lightning 2.6 asks torch's pytree a question that torch 2.13 has renamed
+    warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")

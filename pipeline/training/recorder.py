@@ -1,0 +1,64 @@
+"""What a training leaves behind while it runs: points in the journal, a row for each epoch, the best weights."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint
+from safetensors.torch import save_file
+
+from pipeline.config.schema import Training
+from pipeline.tracking.journal import Journal
+from pipeline.training.checkpoint import named
+
+
+class Recorder(Checkpoint):  # Lightning calls a Checkpoint's hooks last, when all metrics of the epoch are in
+    def __init__(self, folder: Path, journal: Journal, training: Training, every: int):
+        self.folder = folder
+        self.journal = journal
+        self.monitor = training.monitor
+        self.sign = 1 if training.mode == "max" else -1
+        self.every = every
+        self.best: dict[str, Any] | None = None
+        self.history: list[dict[str, Any]] = []
+        self.began = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best, self.history = state_dict["best"], state_dict["history"]
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self.began = time.monotonic()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        step = trainer.global_step
+        if step % self.every == 0 and (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+            pl_module.require_finite(outputs["loss"])
+            values = {"train/loss": outputs["loss"].item(), "train/lr": trainer.optimizers[0].param_groups[0]["lr"]}
+            self.journal.metrics(step, values)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        value = trainer.callback_metrics[self.monitor].item()
+        if self.best is not None and self.sign * value <= self.sign * self.best["value"]:
+            return
+        state = {name: tensor.cpu().contiguous() for name, tensor in pl_module.network.state_dict().items()}
+        file = named(self.folder, trainer.global_step, ".safetensors", lambda file: save_file(state, file))
+        self.best = {
+            "epoch": trainer.current_epoch,
+            "step": trainer.global_step,
+            "monitor": self.monitor,
+            "value": value,
+            "file": file.name,
+        }
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        values = {name: tensor.item() for name, tensor in sorted(trainer.callback_metrics.items())}
+        seconds = time.monotonic() - self.began
+        self.journal.metrics(trainer.global_step, values | {"time/epoch_seconds": seconds})
+        values["train/loss"] = values.pop("train/epoch_loss")  # over the epoch: the journal's train/loss is by step
+        self.history.append({"epoch": trainer.current_epoch, "step": trainer.global_step, **values})
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
+        print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {shown}  {seconds:.1f} s", flush=True)
