@@ -32,7 +32,6 @@ def main(arguments: list[str]) -> None:
         "classes": encoder["labels"],
         "counts": split_checks.counts(splits),
         "statistics": statistics,
-        "seed": config.seed,
     }
     try:
         spec = store.write(encoded, encoder, about)

@@ -13,7 +13,8 @@ class Served(mlflow.pyfunc.PythonModel):
 
         self.bundle = Bundle.load(context.artifacts["bundle"])
 
-    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:
+    # No type hints on the arguments: MLflow would take them for a schema, and the signature is one.
+    def predict(self, context, model_input, params=None) -> pd.DataFrame:
         """Raw records → a row for each: its label, and the probability of every label in the bundle's order."""
         return pd.DataFrame(self.bundle.predict(model_input))
 

@@ -75,7 +75,9 @@ class Journal:
             self.lock.acquire()
         except Timeout:
             raise RatchetError(f"another process is writing the journal of run {run_id}; wait until it ends") from None
-        self.seen = self._recover()  # metric → last step; a resumed run repeats points that are here already
+        self.seen: dict[str, int] = {}  # metric → last step; a resumed run repeats points that are here already
+        self.said: set[str] = set()  # names of parameters, and whole lines that need no repetition
+        self._recover()
         self.file = (self.folder / "journal.jsonl").open("ab", buffering=0)
         self.closing = threading.Event()
         self.flusher = threading.Thread(target=self._flush, args=(fsync_seconds,), daemon=True)
@@ -99,22 +101,30 @@ class Journal:
             )
         return cls(run_id)
 
-    def _recover(self) -> dict[str, int]:
+    def _recover(self) -> None:
+        """Learns what the journal holds, and cuts off a line that a kill left unfinished."""
         path = self.folder / "journal.jsonl"
-        seen, end = {}, 0
-        if path.is_file():
-            for line, end in lines(self.run_id):
-                if line["kind"] == "metrics":
-                    seen.update(dict.fromkeys(line["values"], line["step"]))
-            os.truncate(path, end)
-        return seen
+        if not path.is_file():
+            return
+        end = 0
+        for line, end in lines(self.run_id):
+            if line["kind"] == "metrics":
+                self.seen.update(dict.fromkeys(line["values"], line["step"]))
+            elif line["kind"] == "params":
+                self.said.update(line["values"])
+            else:
+                self.said.add(json.dumps(line, ensure_ascii=False))
+        os.truncate(path, end)
 
     def _flush(self, seconds: float) -> None:
         while not self.closing.wait(seconds):
             os.fsync(self.file.fileno())
 
     def write(self, kind: str, **values: Any) -> None:
-        self.file.write(json.dumps({"kind": kind, **masked(values)}, ensure_ascii=False).encode() + b"\n")
+        """Appends a line, unless the very same is there."""
+        line = json.dumps({"kind": kind, **masked(values)}, ensure_ascii=False)
+        if line not in self.said:
+            self.file.write(line.encode() + b"\n")
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
         """Points at a step; those that the journal already has from before a kill are left out."""
@@ -124,7 +134,11 @@ class Journal:
             self.write("metrics", step=step, time=now(), values=new)
 
     def params(self, values: dict[str, Any]) -> None:
-        self.write("params", values={name: str(value) for name, value in values.items()})
+        """Parameters; MLflow takes each once, so a resumed run keeps those of its beginning."""
+        new = {name: str(value) for name, value in values.items() if name not in self.said}
+        if new:
+            self.said.update(new)
+            self.write("params", values=new)
 
     def tags(self, values: dict[str, str]) -> None:
         self.write("tags", values=values)

@@ -5,11 +5,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from pipeline.project import paths
 from pipeline.project.errors import RegistryError
 from pipeline.project.secrets import redact
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 # A POST repeated by the client after a lost reply would create twice: sync repeats by itself, looking first.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -25,6 +28,11 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.home(Path.cwd()) / 'mlflow.db'}"
 
 
+def local_database() -> Path | None:
+    prefix = "sqlite:///"
+    return Path(tracking_uri().removeprefix(prefix)) if tracking_uri().startswith(prefix) else None
+
+
 def shown_uri() -> str:
     return redact(tracking_uri())
 
@@ -37,7 +45,12 @@ def client() -> Any:
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     mlflow.set_tracking_uri(tracking_uri())
     mlflow.set_registry_uri(tracking_uri())
-    return mlflow.MlflowClient()
+    client = mlflow.MlflowClient()
+    database = local_database()
+    if database and not database.is_file():
+        with FileLock(paths.state("database.lock")):  # two processes at once would trip over each other's tables
+            client.search_experiments(max_results=1)
+    return client
 
 
 def experiment_id(client: Any, name: str) -> str:
@@ -46,10 +59,9 @@ def experiment_id(client: Any, name: str) -> str:
 
     found = client.get_experiment_by_name(name)
     if found is None:
-        local = tracking_uri().startswith("sqlite:")
         folder = paths.home(Path.cwd()) / "mlartifacts" / name
         try:
-            return client.create_experiment(name, artifact_location=folder.as_uri() if local else None)
+            return client.create_experiment(name, artifact_location=folder.as_uri() if local_database() else None)
         except MlflowException:
             found = client.get_experiment_by_name(name)  # another process was faster
             if found is None:
@@ -73,7 +85,7 @@ def send(client: Any, mlflow_id: str, lines: list[dict[str, Any]], artifacts: Pa
     """Ships lines of one kind, or of kinds that log-batch takes together, in order."""
     from mlflow.entities import Metric, Param, RunTag
 
-    metrics, params, tags = [], [], []
+    metrics, params, tags = [], [], {}
     for line in lines:
         values = line.get("values", {})
         if line["kind"] == "metrics":
@@ -81,13 +93,14 @@ def send(client: Any, mlflow_id: str, lines: list[dict[str, Any]], artifacts: Pa
         elif line["kind"] == "params":
             params += [Param(name, value[:LONGEST_PARAM]) for name, value in values.items()]
         elif line["kind"] == "tags":
-            tags += [RunTag(name, value[:LONGEST_TAG]) for name, value in values.items()]
+            tags |= {name: RunTag(name, value[:LONGEST_TAG]) for name, value in values.items()}
         else:
             SENDERS[line["kind"]](client, mlflow_id, line, artifacts)
     for start in range(0, len(metrics), BATCH):
         client.log_batch(mlflow_id, metrics=metrics[start : start + BATCH])
     for start in range(0, max(len(params), len(tags)), 100):
-        client.log_batch(mlflow_id, params=params[start : start + 100], tags=tags[start : start + 100])
+        some = list(tags.values())[start : start + 100]
+        client.log_batch(mlflow_id, params=params[start : start + 100], tags=some)
 
 
 def send_artifact(client: Any, mlflow_id: str, line: dict[str, Any], artifacts: Path) -> None:

@@ -87,7 +87,11 @@ class Task(pl.LightningModule):
 
 
 def build_optimizer(network: Network, config: Config) -> torch.optim.Optimizer:
-    """The optimiser that config.optimizer.name names, fused: one kernel for all parameters."""
+    """The optimiser that config.optimizer.name names; fused, one kernel for all parameters, where Lightning allows it.
+
+    Under autocast Lightning refuses to clip the gradients of a fused optimiser.
+    """
     classes = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
     arguments = config.optimizer.model_dump(exclude={"name"})
-    return classes[config.optimizer.name](network.parameters(), fused=True, **arguments)
+    fused = config.training.precision == "32" or config.training.gradient_clip is None
+    return classes[config.optimizer.name](network.parameters(), fused=fused, **arguments)

@@ -1,0 +1,88 @@
+"""Splits of a dataset, and what must hold between them before anything is trained."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.project.errors import DataError
+
+NAMES = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """A row that can't be used, whole, with the reason."""
+
+    row: int
+    reason: str
+    record: bytes
+
+
+@dataclass(frozen=True)
+class Split:
+    inputs: np.ndarray  # (N, …), as stored
+    targets: np.ndarray  # (N,) int64, index of the class
+    rows: np.ndarray  # (N,) int64, row in the published file
+    quarantined: list[Unusable]
+
+    def per_class(self, classes: int) -> list[int]:
+        return np.bincount(self.targets, minlength=classes).tolist()
+
+
+def counts(splits: Mapping[str, Split]) -> dict[str, int]:
+    kept = sum(len(split.rows) for split in splits.values())
+    quarantined = sum(len(split.quarantined) for split in splits.values())
+    return {"in": kept + quarantined, "kept": kept, "quarantined": quarantined}
+
+
+def refuse_too_many_unusable(splits: Mapping[str, Split], most: float) -> None:
+    total = counts(splits)
+    if total["quarantined"] <= most * total["in"]:
+        return
+    name, first = next((name, row) for name, split in splits.items() for row in split.quarantined)
+    share = total["quarantined"] / total["in"]
+    raise DataError(
+        f"{total['quarantined']:,} of {total['in']:,} rows ({share:.2%}) can't be used; data.prepare.max_quarantined "
+        f"allows {most:.2%}.\nThe first is row {first.row} of {name}: {first.reason}.\n"
+        f"Correct the data, or accept the loss: set data.prepare.max_quarantined to {share + 5e-5:.4f} in params.yaml"
+    )
+
+
+def refuse_leaks(splits: Mapping[str, Split]) -> None:
+    """Stops when one input stands in two splits, whatever its labels: it would be scored after it was learned."""
+    seen: dict[bytes, tuple[str, int]] = {}
+    leaks = []
+    for name, split in splits.items():
+        for row, record in zip(split.rows.tolist(), split.inputs, strict=True):
+            first = seen.setdefault(hashlib.blake2b(record, digest_size=16).digest(), (name, row))
+            if first[0] != name:
+                leaks.append(f"{first[0]} row {first[1]} = {name} row {row}")
+    if leaks:
+        raise DataError(
+            f"{len(leaks):,} rows stand in two splits, the first of them {leaks[0]} (rows of the published files).\n"
+            "A model would be scored on what it has learned. Remove them at the source, give the new files' sums in\n"
+            "data.source.files, and type: dvc repro"
+        )
+
+
+def refuse_missing_classes(splits: Mapping[str, Split], classes: list[str]) -> None:
+    for name, split in splits.items():
+        per_class = split.per_class(len(classes))
+        if absent := [label for label, count in zip(classes, per_class, strict=True) if not count]:
+            raise DataError(
+                f"{name} has no row of class {', '.join(absent)}; each split needs all of {', '.join(classes)}.\n"
+                f"Rows found in {name}: {dict(zip(classes, per_class, strict=True))}.\n"
+                "Use fuller files, or another data.prepare.validation in params.yaml"
+            )
+
+
+def boundary(rows: int, validation: int) -> int:
+    """The first row of val, the last `validation` rows of the published train split."""
+    if validation >= rows:
+        raise DataError(
+            f"data.prepare.validation is {validation:,}, but the published train split has {rows:,} rows; "
+            f"allowed are 1 to {rows - 1:,}.\nSet it in params.yaml"
+        )
+    return rows - validation

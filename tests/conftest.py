@@ -1,0 +1,123 @@
+"""A fresh copy of the project for each test, with tiny real data, and the commands run as a user runs them."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.__main__ import main
+from tests import digits
+
+REPOSITORY = Path(__file__).parent.parent
+KEPT_VARIABLES = ("HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")  # the rest, tokens too, stays outside
+
+Ratchet = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def project_files() -> list[str]:
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listed = subprocess.run(command, cwd=REPOSITORY, env=lean(), capture_output=True, text=True, check=True).stdout
+    return sorted(name for name in set(listed.split("\0")) if name)
+
+
+@pytest.fixture
+def project(tmp_path: Path, project_files: list[str]) -> Path:
+    """A clone with one commit; beside it mirror/ with the four raw files, which its params.yaml names."""
+    folder = tmp_path / "project"
+    for name in project_files:
+        if (REPOSITORY / name).is_file():  # one that is deleted but not committed is still listed
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPOSITORY / name, folder / name)
+    use(folder, digits.idx_files())
+    git = ["git", "-c", "user.name=Test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"]
+    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "Start"]):
+        subprocess.run([*git, *command], cwd=folder, env=lean(), check=True)
+    for key, value in {"user.name": "Test", "user.email": "test@localhost", "commit.gpgsign": "false"}.items():
+        subprocess.run(["git", "config", key, value], cwd=folder, env=lean(), check=True)
+    return folder
+
+
+def use(project: Path, files: dict[str, bytes], **source: object) -> None:
+    """Lays `files` into the mirror/ folder and writes the params.yaml that names them, or other mirrors."""
+    mirror = project.parent / "mirror"
+    mirror.mkdir(exist_ok=True)
+    for name, content in files.items():
+        (mirror / name).write_bytes(content)
+    mirrors = [{"url": f"file:{mirror}/{{file}}", "unpack": "none"}]
+    params = {
+        "scenario": "mnist_mlp",
+        "seed": 0,
+        "data": {
+            "source": {"files": digits.sums(files), "mirrors": mirrors} | source,
+            "prepare": {"validation": 200},
+        },
+        "training": {"max_epochs": 2},
+        "gate": {"minimum": {"test/accuracy": 0.5}},
+    }
+    (project / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+
+
+def lay(project: Path, files: dict[str, bytes]) -> None:
+    """The raw files as if downloaded, and the params.yaml that names their sums."""
+    use(project, files)
+    (project / "data/raw").mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (project / "data/raw" / name).write_bytes(content)
+
+
+def lean(**more: str) -> dict[str, str]:
+    """An environment of a few variables, with this Python's commands first in PATH."""
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    quiet = {"DVC_NO_ANALYTICS": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    return {**kept, "PATH": path, **quiet, **more}
+
+
+@pytest.fixture
+def ratchet(project: Path) -> Ratchet:
+    """ratchet(verb, *arguments, cwd=…, env=…): a real process in the project; env adds to a lean environment."""
+
+    def run(*arguments: str, cwd: Path = project, env: dict[str, str] | None = None, timeout: float = 300):
+        command = [sys.executable, "-m", "pipeline", *arguments]
+        return subprocess.run(
+            command, cwd=cwd, env=lean(**(env or {})), capture_output=True, text=True, timeout=timeout, check=False
+        )
+
+    return run
+
+
+@pytest.fixture
+def called(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ratchet:
+    """As `ratchet`, but in this process: twice as fast, for tests of many refusals."""
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(project)
+        code = main(list(arguments))
+        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's tables, made once: each project that makes its own waits three seconds for them."""
+    file = tmp_path_factory.mktemp("store") / "mlflow.db"
+    make = f"import mlflow; mlflow.MlflowClient('sqlite:///{file}').search_experiments()"
+    subprocess.run([sys.executable, "-c", make], env=lean(), check=True, capture_output=True)
+    return file
+
+
+@pytest.fixture
+def prepared(project: Path, ratchet: Ratchet, empty_database: Path) -> Path:
+    """The project with data/raw and data/processed made, and an empty MLflow database."""
+    shutil.copyfile(empty_database, project / "mlflow.db")
+    for verb in ("download", "preprocess"):
+        done = ratchet(verb)
+        assert done.returncode == 0, done.stderr
+    return project

@@ -1,0 +1,199 @@
+"""Settings: composed once, typed, and refused all together before anything runs."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.config import composition
+
+SCENARIOS = sorted(file.stem for file in (Path(__file__).parent.parent / "conf/scenario").glob("*.yaml"))
+
+
+@pytest.fixture
+def settings(project, called):
+    """Composes with the arguments and returns the lock's content."""
+
+    def compose(*overrides: str) -> dict:
+        done = called("compose", *overrides)
+        assert done.returncode == 0, done.stderr
+        return yaml.safe_load((project / "params.lock.yaml").read_text())
+
+    return compose
+
+
+def edit(project: Path, **values: object) -> None:
+    file = project / "params.yaml"
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | values))
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_scenario_composes(settings, scenario):
+    assert settings(f"scenario={scenario}")["scenario"] == scenario
+
+
+@pytest.mark.parametrize("group", ["optimizer", "schedule", "trainer"])
+def test_every_choice_of_a_group_composes(settings, project, group):
+    for file in sorted((project / "conf" / group).glob("*.yaml")):
+        assert settings(f"{group}={file.stem}")[group]["name"] == file.stem
+
+
+def test_the_repository_ships_its_lock_up_to_date(project, called):
+    shipped = Path(__file__).parent.parent
+    shutil.copy2(shipped / "params.yaml", project / "params.yaml")
+    before = (shipped / "params.lock.yaml").read_bytes()
+    assert called("compose").returncode == 0
+    assert (project / "params.lock.yaml").read_bytes() == before
+
+
+def test_the_lock_is_the_same_bytes_each_time(settings, project):
+    settings()
+    once = (project / "params.lock.yaml").read_bytes()
+    settings()
+    assert (project / "params.lock.yaml").read_bytes() == once
+
+
+def test_an_override_beats_params_which_beat_conf(settings, project):
+    assert settings()["optimizer"]["lr"] == 0.001
+    edit(project, optimizer={"lr": 0.002})
+    assert settings()["optimizer"]["lr"] == 0.002
+    assert settings("optimizer.lr=0.003")["optimizer"]["lr"] == 0.003
+
+
+def test_params_and_command_line_choose_a_group_alike(settings, project):
+    by_override = settings("optimizer=sgd", "optimizer.lr=0.05")
+    edit(project, optimizer={"name": "sgd", "lr": 0.05})
+    assert settings() == by_override
+    assert by_override["optimizer"] == {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 0.0}
+
+
+def test_a_list_is_replaced_whole(settings):
+    assert settings("model.widths=[8,4,2]")["model"]["widths"] == [8, 4, 2]
+
+
+def test_the_hash_is_of_what_decides_the_model(project, monkeypatch):
+    monkeypatch.chdir(project)
+    plain = composition.compose().hash
+    assert composition.compose(["trainer=cpu", "trainer.threads=1", "tracking.log_every_steps=3"]).hash == plain
+    assert composition.compose(["data.source.mirrors=[{url: 'file:/elsewhere', unpack: none}]"]).hash == plain
+    assert composition.compose(["optimizer.lr=0.0011"]).hash != plain
+    assert composition.compose(["seed=1"]).hash != plain
+    assert composition.compose(["optimizer.lr=1e-3"]).hash == plain
+
+
+def test_all_mistakes_are_reported_at_once_with_the_nearest_name(called, project):
+    before = sorted(project.rglob("*"))
+    mistakes = ["optimizer.lrr=1", "optimizer.lr=fast", "trainin.epochs=3", "training.early_stopping.patience=2"]
+    done = called("train", *mistakes)
+    assert done.returncode == 1
+    for words in (
+        "4 settings can't be used",
+        "optimizer.lrr: given 1; no such setting; the settings here are betas, lr, name, weight_decay.",
+        "Did you mean lr?",
+        "optimizer.lr: given 'fast'; input should be a valid number",
+        "Did you mean training?",
+        "training.early_stopping.patience: given 2; fewer than training.max_epochs = 2",
+    ):
+        assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(project.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["scenario=mnist_mpl"], "Did you mean mnist_mlp?"),
+        (["optimizer=adamm"], "one of adam, adamw, sgd. Did you mean adam?"),
+        (["optimizer.lr=-1"], "greater than 0"),
+        (["optimizer.lr=.inf"], "optimizer.lr"),
+        (["training.batch_size=64", "training.accumulate=7"], "a divisor of training.batch_size = 64"),
+        (["optimizer.lr=0.1,0.2"], "no single value"),
+        (["~optimizer.lr"], "no single value"),
+        (["optimizer.lr"], "key=value"),
+        (["seed.deeper=1"], "seed"),
+        (["data.source.mirrors=[{url: 'https://user:pass-word@host/{file}', unpack: gzip}]"], "${oc.env:NAME}"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(called, overrides, words):
+    done = called("compose", *overrides)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "pass-word" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "scenario: mnist_mlp\n<<<<<<< HEAD\nseed: 1\n=======\nseed: 2\n>>>>>>> other\n",
+            "params.yaml:2 holds a conflict",
+        ),
+        ("scenario: [mnist_mlp\n", "no valid YAML"),
+        ("- a list\n", "it must hold settings"),
+        ("seed: 1\n", "names no scenario; the scenarios are mnist_mlp"),
+        ("", "names no scenario"),
+        ("scenario: mnist_mlp\nseed: ${nowhere.to.be.found}\n", "can't be resolved"),
+        ("a: &a [x,x,x,x,x,x,x,x,x]\nscenario: mnist_mlp\n", "no such setting"),
+    ],
+)
+def test_a_broken_params_file_is_named(called, project, text, words):
+    (project / "params.yaml").write_text(text)
+    done = called("compose")
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_conflict_markers_in_the_lock_name_the_cure(called, project):
+    lock = project / "params.lock.yaml"
+    lock.write_text("<<<<<<< HEAD\n" + lock.read_text())
+    done = called("train", "--locked")
+    assert done.returncode == 1
+    assert "conflict marker" in done.stderr
+    assert "ratchet compose" in done.stderr
+
+
+def test_a_secret_from_the_environment_reaches_no_file(called, project, monkeypatch):
+    monkeypatch.setenv("MIRROR_TOKEN", "canary-7f3a9")
+    done = called("compose", "data.source.mirrors=[{url: 'https://host/canary-7f3a9/{file}', unpack: none}]")
+    assert done.returncode == 1
+    assert "${oc.env:MIRROR_TOKEN}" in done.stderr
+    assert "canary-7f3a9" not in done.stderr
+    by_name = "data.source.mirrors=[{url: 'https://host/${oc.env:MIRROR_TOKEN}/{file}', unpack: none}]"
+    done = called("compose", by_name)
+    assert done.returncode == 0, done.stderr
+    lock = (project / "params.lock.yaml").read_text()
+    assert "canary-7f3a9" not in lock
+    assert "${oc.env:MIRROR_TOKEN}" in lock
+
+
+def test_the_command_line_is_instant_and_imports_nothing_heavy(ratchet, project):
+    assert "preprocess" in ratchet("--help").stdout
+    probe = "import sys; from pipeline.__main__ import main; main(['--help']); print(sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", probe], cwd=project, capture_output=True, text=True, check=True)
+    assert not [name for name in ("'torch'", "'mlflow'", "'hydra'", "'pydantic'") if name in loaded.stdout]
+
+
+def test_an_unknown_verb_names_the_nearest(called):
+    done = called("trian")
+    assert done.returncode == 2
+    assert "Did you mean `ratchet train`?" in done.stderr
+
+
+def test_outside_a_project_it_says_where_to_go(ratchet, tmp_path):
+    (tmp_path / "empty").mkdir()
+    # `python -m` finds the package by the working folder; a person types the installed command
+    done = ratchet("compose", cwd=tmp_path / "empty")
+    assert done.returncode == 1
+    assert "no Ratchet project" in done.stderr
+
+
+def test_it_works_from_any_folder_inside_the_project(ratchet, project):
+    (project / "docs" / "deep").mkdir(parents=True)
+    done = ratchet("compose", cwd=project / "docs" / "deep")
+    assert done.returncode == 0, done.stderr
+    assert (project / "params.lock.yaml").is_file()

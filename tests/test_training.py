@@ -1,0 +1,146 @@
+"""Training: the same bytes after any kill, in the same run; honest ends; nothing loaded that could execute."""
+
+import pickle
+import random
+import signal
+
+import pytest
+import torch
+
+from pipeline.project.files import sha256
+from pipeline.training.loader import BatchLoader
+from tests import runs
+
+WEIGHTS = "models/bundle/weights.safetensors"
+
+
+@pytest.mark.parametrize("seed", [0])
+def test_killed_at_random_and_run_again_it_ends_with_the_same_bytes_in_the_same_run(prepared, seed):
+    whole = runs.copied(prepared, "whole")
+    assert runs.train(whole, *runs.TINY).returncode == 0
+    chance = random.Random(seed)
+    epochs = sorted(chance.sample(range(2, 38), 2))
+    for epoch in epochs:
+        assert runs.stopped(prepared, runs.TINY, f"epoch {epoch}/40", signal.SIGKILL) == -signal.SIGKILL
+    done = runs.train(prepared, *runs.TINY)
+    assert done.returncode == 0, done.stderr
+    assert "resuming at step" in done.stdout
+    assert sha256(prepared / WEIGHTS) == sha256(whole / WEIGHTS)
+    assert sha256(prepared / "models/bundle/bundle.json") == sha256(whole / "models/bundle/bundle.json")
+
+    (run_id,) = runs.run_ids(prepared)
+    (whole_id,) = runs.run_ids(whole)
+
+    def trained(project, run):
+        return sorted(point for point in runs.points(project, run) if point[0].startswith(("train/", "val/")))
+
+    assert trained(prepared, run_id) == trained(whole, whole_id)  # every point once, with the same value
+    (run,) = runs.shipped_runs(runs.store(prepared))
+    assert (run.info.status, run.data.tags["ratchet.run_id"]) == ("FINISHED", run_id)
+    assert sorted(runs.shipped_points(runs.store(prepared), run.info.run_id)) == sorted(runs.points(prepared, run_id))
+
+
+def test_a_kill_alone_is_closed_as_killed(prepared):
+    runs.stopped(prepared, runs.TINY, "epoch 3/40", signal.SIGKILL)
+    (run_id,) = runs.run_ids(prepared)
+    runs.eventually(lambda: runs.journal(prepared, run_id)[-1].get("value") == "KILLED")
+    runs.eventually(lambda: runs.shipped(prepared, run_id))
+    (run,) = runs.shipped_runs(runs.store(prepared))
+    assert run.info.status == "KILLED"
+    assert "gone without a word" in run.data.tags["ratchet.reason"]
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_polite_stop_keeps_a_checkpoint(prepared, how, code):
+    rarely = [*runs.TINY[:-1], "trainer.checkpoint_seconds=1000"]
+    assert runs.stopped(prepared, rarely, "epoch 3/40", how) == code
+    (run_id,) = runs.run_ids(prepared)
+    assert runs.journal(prepared, run_id)[-1]["value"] == "KILLED"
+    assert "resuming at step" in runs.train(prepared, *rarely).stdout
+
+
+def test_a_damaged_checkpoint_falls_back_by_one_and_a_pickled_payload_is_not_run(prepared):
+    runs.stopped(prepared, runs.TINY, "epoch 6/40", signal.SIGKILL)
+    older, newest = sorted(prepared.glob(".ratchet/checkpoints/*/*.ckpt"))
+    newest.write_bytes(newest.read_bytes()[:-100])
+    done = runs.train(prepared, *runs.TINY)
+    assert done.returncode == 0, done.stderr
+    assert f"{newest.name} is damaged" in done.stdout
+    assert f"resuming at step {int(older.name[:8])}" in done.stdout
+
+
+def test_a_payload_under_a_right_name_is_refused(prepared, tmp_path):
+    class Payload:
+        def __reduce__(self):
+            return open, (str(tmp_path / "touched"), "w")
+
+    runs.stopped(prepared, runs.TINY, "epoch 6/40", signal.SIGKILL)
+    folder = next(prepared.glob(".ratchet/checkpoints/*/"))
+    file = folder / "bad"
+    file.write_bytes(pickle.dumps(Payload()))
+    file.rename(folder / f"00009999-{sha256(file)}.ckpt")
+    done = runs.train(prepared, *runs.TINY)
+    assert done.returncode != 0
+    assert not (tmp_path / "touched").exists()
+
+
+def test_the_same_settings_on_the_same_data_are_not_trained_twice(prepared):
+    settings = ["model.widths=[16]"]
+    runs.train(prepared, *settings)
+    before = sha256(prepared / WEIGHTS)
+    again = runs.train(prepared, *settings)
+    assert "its result is reused" in again.stdout
+    assert sha256(prepared / WEIGHTS) == before
+    assert len(runs.run_ids(prepared)) == 1
+    fresh = runs.train(prepared, "--fresh", *settings)
+    assert "reused" not in fresh.stdout
+    assert len(runs.run_ids(prepared)) == 2
+    assert sha256(prepared / WEIGHTS) == before  # the same bytes from a new process
+
+
+def test_a_loss_that_is_not_finite_stops_as_failed(prepared):
+    done = runs.train(prepared, "model.widths=[16]", "optimizer=sgd", "optimizer.lr=1e30")
+    assert done.returncode == 1
+    assert "the loss is" in done.stderr
+    assert "at step" in done.stderr
+    assert "optimizer.lr=1e+29" in done.stderr
+    assert not (prepared / "models").exists()
+    (run_id,) = runs.run_ids(prepared)
+    end = runs.journal(prepared, run_id)[-1]
+    assert (end["kind"], end["value"]) == ("status", "FAILED")
+
+
+def test_settings_reach_lightning(prepared):
+    """Clipping, accumulation, bf16, a schedule, another optimiser and early stopping in one training."""
+    settings = ["optimizer=sgd", "schedule=cosine", "training.gradient_clip=1.0", "training.accumulate=2"]
+    settings += ["training.precision=bf16", "training.early_stopping.patience=1", "training.max_epochs=30"]
+    settings += ["training.early_stopping.min_delta=0.5", "training.monitor=val/loss", "model.widths=[16]"]
+    done = runs.train(prepared, *settings)
+    assert done.returncode == 0, done.stderr
+    assert "epoch 30/30" not in done.stdout
+    (run_id,) = runs.run_ids(prepared)
+    rates = [value for name, _, value in runs.points(prepared, run_id) if name == "train/lr"]
+    assert max(rates) <= 0.1
+    assert len(set(rates)) == len(rates) > 1
+
+
+def test_a_gpu_that_is_not_there_is_refused(prepared):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    done = runs.train(prepared, "trainer=gpu")
+    assert done.returncode == 1
+    assert "torch sees no CUDA GPU" in done.stderr
+
+
+@pytest.mark.parametrize("rows", [1, 20, 21])
+def test_each_sample_comes_once_an_epoch_in_an_order_of_seed_and_epoch(rows):
+    tensors = {"inputs": torch.arange(rows), "targets": torch.arange(rows)}
+    loader = BatchLoader(tensors, 4, seed=3)
+    epochs = []
+    for loader.epoch in range(2):
+        epochs.append([sample for inputs, _ in loader for sample in inputs.tolist()])
+    assert [sorted(epoch) for epoch in epochs] == [list(range(rows))] * 2
+    assert rows == 1 or epochs[0] != epochs[1]
+    again = BatchLoader(tensors, 4, seed=3)
+    again.load_state_dict({"epoch": 1, "position": len(again) // 2})
+    assert [sample for inputs, _ in again for sample in inputs.tolist()] == epochs[1][len(again) // 2 * 4 :]
