@@ -31,6 +31,7 @@ check: install ## lint and format
 	ruff format --check .
 
 bench: install ## measure speed and memory against the peers; writes benchmarks/results/
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[bench]'
 	python -m benchmarks
 
 ui: install ## open MLflow's UI on what was made

@@ -14,7 +14,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--follow", metavar="RUN_ID", help="ship this run until it ends (what train starts by itself)")
     options = parser.parse_args(arguments)
     if options.follow:
-        os.nice(10)  # the training beside it goes first
+        os.nice(19)  # what training leaves of the cores is enough
         sync.follow(options.follow, PATIENCE)
         return 0
     return ship_all()

@@ -47,7 +47,7 @@ def train(
     config: Config, spec: dict[str, Any], encoder: dict[str, Any], place: Path, fresh: bool
 ) -> tuple[dict[str, Any], subprocess.Popen | None]:
     """The result, and the process that ships the journal; none if the result was there already."""
-    run_id = run.begin(place, fresh)
+    run_id = run.begin(place, config, fresh)
     if (result := run.finished(place)) is not None:
         print(f"these settings were trained on this data before, as run {run_id[:12]}: its result is reused.")
         print("To train anew all the same, type: ratchet train --fresh")

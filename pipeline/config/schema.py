@@ -127,6 +127,7 @@ class Trainer(Section):
     devices: Literal[1]
     threads: Positive | None
     deterministic: bool
+    steps_per_block: Positive
     checkpoint_seconds: Amount
 
 

@@ -79,7 +79,7 @@ def in_background(run_id: str) -> subprocess.Popen:
     log = (journal.folder(run_id) / "sync.log").open("ab")
     command = [sys.executable, "-m", "pipeline", "sync", "--follow", run_id]
     with log:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0)
 
 
 def follow(run_id: str, patience: float) -> None:

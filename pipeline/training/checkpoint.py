@@ -20,7 +20,7 @@ KEPT = 2
 
 
 class Interrupted(BaseException):
-    """A SIGTERM or SIGINT, raised between two batches once the checkpoint is safe."""
+    """A SIGTERM or SIGINT, raised between two blocks of steps once the checkpoint is safe."""
 
     def __init__(self, signum: int):
         super().__init__(signal.Signals(signum).name)
@@ -68,9 +68,9 @@ class CheckpointFiles(CheckpointIO):
 
 
 class Checkpointer(pl.Callback):
-    """Saves every so many seconds, between two batches, with the state of every random generator.
+    """Saves every so many seconds, between two blocks of steps, with the state of every random generator.
 
-    Never after the last batch of an epoch: there Lightning would resume past the validation that is still due.
+    Never after the last block of an epoch: there Lightning would resume past the validation that is still due.
     """
 
     def __init__(self, folder: Path, seconds: float):
@@ -112,12 +112,10 @@ class Checkpointer(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         due = self.signum is not None or time.monotonic() - self.saved_at >= self.seconds
-        last = batch_idx + 1 == trainer.num_training_batches
-        between_steps = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if due and between_steps and not last:
+        if due and batch_idx + 1 < trainer.num_training_batches:
             trainer.save_checkpoint(self.folder / "any.ckpt", weights_only=False)
             self.saved_at = time.monotonic()
-        if self.signum is not None and (between_steps or last):
+        if self.signum is not None:
             raise Interrupted(self.signum)
 
     def on_validation_batch_end(self, trainer: pl.Trainer, *rest: Any) -> None:

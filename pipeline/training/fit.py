@@ -21,7 +21,6 @@ from pipeline.training.recorder import Recorder
 from pipeline.training.task import Task
 
 VALIDATION_BATCH = 2000  # rows at once; no gradients are kept, so it bounds memory alone
-PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed"}
 
 
 def fit(
@@ -31,15 +30,15 @@ def fit(
     quieten()
     device = prepare_device(config)
     pl.seed_everything(config.seed, verbose=False)
-    task = Task(build(config.model.model_dump(), encoder), config, len(encoder["labels"]))
     train, val = (on_device(store.load_split(split, spec), device) for split in ("train", "val"))
+    task = Task(build(config.model.model_dump(), encoder), config, len(encoder["labels"]), len(train["targets"]))
     training = config.training
     recorder = Recorder(folder, journal, training, config.tracking.log_every_steps)
     checkpoint = resume_from(folder)
     trainer = build_trainer(config, folder, recorder)
     trainer.fit(
         task,
-        BatchLoader(train, training.batch_size // training.accumulate, seed=config.seed),
+        BatchLoader(train, training.batch_size * config.trainer.steps_per_block, seed=config.seed),
         BatchLoader(val, VALIDATION_BATCH),
         ckpt_path=checkpoint,
         weights_only=True,
@@ -54,7 +53,7 @@ def build_trainer(config: Config, folder: Path, recorder: Recorder) -> pl.Traine
     callbacks: list[pl.Callback] = [recorder, Checkpointer(folder, config.trainer.checkpoint_seconds)]
     bar = sys.stderr.isatty()  # elsewhere the recorder's line for each epoch has to do
     if bar:
-        callbacks.append(TQDMProgressBar(refresh_rate=20, leave=False))
+        callbacks.append(TQDMProgressBar(refresh_rate=2, leave=False))
     stopping = training.early_stopping
     if stopping.patience is not None:
         callbacks.append(EarlyStopping(training.monitor, stopping.min_delta, stopping.patience, mode=training.mode))
@@ -63,9 +62,6 @@ def build_trainer(config: Config, folder: Path, recorder: Recorder) -> pl.Traine
         devices=config.trainer.devices,
         deterministic=config.trainer.deterministic,
         max_epochs=training.max_epochs,
-        precision=PRECISIONS[training.precision],
-        accumulate_grad_batches=training.accumulate,
-        gradient_clip_val=training.gradient_clip,
         callbacks=callbacks,
         plugins=[CheckpointFiles()],
         logger=False,  # the recorder journals

@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 class BatchLoader:
-    """Yields (inputs, targets); the order is a pure function of (seed, epoch), and the position is a state.
+    """Yields (inputs, targets) of `batch_size` rows, in an order that is a pure function of (seed, epoch).
 
-    With `seed` None the order is that of the data. Every sample comes once an epoch; the last batch may be smaller.
+    With `seed` None it is that of the data. Every sample comes once an epoch; the last batch may be smaller.
     """
 
     def __init__(self, tensors: dict[str, Tensor], batch_size: int, seed: int | None = None):

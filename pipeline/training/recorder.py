@@ -34,21 +34,21 @@ class Recorder(Checkpoint):  # Lightning calls a Checkpoint's hooks last, when a
         self.began = time.monotonic()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        step = trainer.global_step
-        if step % self.every == 0 and (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
-            pl_module.require_finite(outputs["loss"])
-            values = {"train/loss": outputs["loss"].item(), "train/lr": trainer.optimizers[0].param_groups[0]["lr"]}
-            self.journal.metrics(step, values)
+        first = pl_module.steps - len(outputs["rates"]) + 1
+        losses = outputs["losses"].tolist()
+        for step, loss, rate in zip(range(first, pl_module.steps + 1), losses, outputs["rates"], strict=True):
+            if step % self.every == 0:
+                self.journal.metrics(step, {"train/loss": loss, "train/lr": rate})
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         value = trainer.callback_metrics[self.monitor].item()
         if self.best is not None and self.sign * value <= self.sign * self.best["value"]:
             return
         state = {name: tensor.cpu().contiguous() for name, tensor in pl_module.network.state_dict().items()}
-        file = named(self.folder, trainer.global_step, ".safetensors", lambda file: save_file(state, file))
+        file = named(self.folder, pl_module.steps, ".safetensors", lambda file: save_file(state, file))
         self.best = {
             "epoch": trainer.current_epoch,
-            "step": trainer.global_step,
+            "step": pl_module.steps,
             "monitor": self.monitor,
             "value": value,
             "file": file.name,
@@ -57,8 +57,8 @@ class Recorder(Checkpoint):  # Lightning calls a Checkpoint's hooks last, when a
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         values = {name: tensor.item() for name, tensor in sorted(trainer.callback_metrics.items())}
         seconds = time.monotonic() - self.began
-        self.journal.metrics(trainer.global_step, values | {"time/epoch_seconds": seconds})
+        self.journal.metrics(pl_module.steps, values | {"time/epoch_seconds": seconds})
         values["train/loss"] = values.pop("train/epoch_loss")  # over the epoch: the journal's train/loss is by step
-        self.history.append({"epoch": trainer.current_epoch, "step": trainer.global_step, **values})
+        self.history.append({"epoch": trainer.current_epoch, "step": pl_module.steps, **values})
         shown = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
         print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {shown}  {seconds:.1f} s", flush=True)

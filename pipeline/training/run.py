@@ -33,12 +33,17 @@ def folder(config: Config, spec: dict[str, Any]) -> Path:
     return paths.state("checkpoints", f"{config.hash[:16]}-{spec['fingerprint'][:16]}")
 
 
-def made_by() -> dict[str, str]:
-    """The code and packages that decide the bytes; what others made is not resumed."""
+def made_by(config: Config) -> dict[str, str]:
+    """The code and packages that decide the bytes, and the grain of a checkpoint; what others made is not resumed."""
     root = Path(pipeline.__file__).parent
     sources = sorted(file for name in ("models", "training") for file in (root / name).glob("*.py"))
     code = digest({f"{file.parent.name}/{file.name}": sha256(file) for file in sources})
-    return {"code": code, "torch": torch.__version__, "lightning": pl.__version__}
+    return {
+        "code": code,
+        "torch": torch.__version__,
+        "lightning": pl.__version__,
+        "block": str(config.trainer.steps_per_block),
+    }
 
 
 @contextmanager
@@ -57,17 +62,17 @@ def claimed(place: Path) -> Iterator[None]:
         lock.release()
 
 
-def begin(place: Path, fresh: bool) -> str:
+def begin(place: Path, config: Config, fresh: bool) -> str:
     """The id of the run that `place` belongs to; a new run if none fits or a fresh start is asked for."""
     file = place / "run.json"
     run = read_json(file, "train") if file.is_file() else None
-    if run and not fresh and run["made_by"] == made_by() and journals.folder(run["run_id"]).is_dir():
+    if run and not fresh and run["made_by"] == made_by(config) and journals.folder(run["run_id"]).is_dir():
         return run["run_id"]
     if run and not fresh:
         print("what was trained here was made by other code or packages; starting anew", flush=True)
     for old in place.iterdir():
         old.unlink()
-    run = {"run_id": uuid.uuid4().hex, "made_by": made_by()}
+    run = {"run_id": uuid.uuid4().hex, "made_by": made_by(config)}
     write_json(file, run)
     return run["run_id"]
 

@@ -1,6 +1,9 @@
-"""The one LightningModule: loss, metrics, optimiser and schedule around a plain network."""
+"""The one LightningModule: loss, metrics, optimiser and schedule around a plain network.
 
-import math
+Lightning's own loop costs over a millisecond a step, a third of a step of a small net. So what Lightning sees as a
+batch is a block of several optimiser steps, which run here back to back.
+"""
+
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,49 +15,102 @@ from torchmetrics.classification import MulticlassAccuracy
 from pipeline.config.schema import Config
 from pipeline.models.network import Network
 from pipeline.project.errors import TrainingError
+from pipeline.training.optimization import build_optimizer, build_schedule
 
 
 class Task(pl.LightningModule):
-    def __init__(self, network: Network, config: Config, classes: int):
+    automatic_optimization = False
+
+    def __init__(self, network: Network, config: Config, classes: int, rows: int):
+        """`rows`: of the training split, for the length of the schedule and the means of an epoch."""
         super().__init__()
-        self.network = network
         if config.training.compile:
             network.compile()
+        self.network = network
         self.config = config
+        self.rows = rows
+        self.steps = 0  # optimiser steps so far
         self.val_accuracy = MulticlassAccuracy(classes, average="micro")
         # Sums over the epoch so far, in the checkpoint: a resumed epoch reports the same means.
         self.register_buffer("train_sums", torch.zeros(2, dtype=torch.float64))  # loss, right
         self.register_buffer("val_loss", torch.zeros((), dtype=torch.float64))
 
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        inputs, targets = batch
-        logits = self.network(inputs)  # (B, classes)
-        loss = cross_entropy(logits, targets)
-        with torch.no_grad():
-            right = (logits.argmax(dim=1) == targets).sum()
-            self.train_sums += torch.stack((loss.detach().double() * len(targets), right.double()))
-        if loss.device.type == "cpu":
-            self.require_finite(loss)
-        return loss
+    def configure_optimizers(self) -> Any:
+        optimizer = build_optimizer(self.network, self.config)
+        self.schedule = build_schedule(optimizer, self.config, self.rows)
+        return [optimizer], [self.schedule]
 
-    def require_finite(self, loss: Tensor) -> None:
-        """Called each step on the CPU; on a GPU, where it would wait for the device, at each logged point."""
-        if not math.isfinite(loss.item()):
+    def training_step(self, block: tuple[Tensor, Tensor], index: int) -> dict[str, Any]:
+        """One optimiser step for each batch of the block; their losses (K,) and learning rates."""
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        size = self.config.training.batch_size
+        losses, rights, rates = [], [], []
+        for inputs, targets in zip(block[0].split(size), block[1].split(size), strict=True):
+            optimizer.zero_grad()
+            loss, right = self.forward_and_backward(inputs, targets)
+            if self.config.training.gradient_clip is not None:
+                torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.training.gradient_clip)
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            if self.config.schedule.name != "constant":
+                self.schedule.step()
+            losses.append(loss)
+            rights.append(right)
+        means = torch.stack(losses)  # (K,)
+        self.require_finite(means)
+        counts = torch.full_like(means, size)
+        counts[-1] = len(block[1]) - size * (len(losses) - 1)
+        self.train_sums[0] += (means * counts).double().sum()
+        self.train_sums[1] += torch.stack(rights).sum()
+        self.steps += len(losses)
+        return {"losses": means, "rates": rates}
+
+    def forward_and_backward(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Adds the gradient of the batch's mean loss, in as many parts as training.accumulate says."""
+        accumulate = self.config.training.accumulate
+        if accumulate == 1:
+            return self.part(inputs, targets, 1.0)
+        parts = [
+            self.part(some, labels, len(labels) / len(targets))
+            for some, labels in zip(inputs.chunk(accumulate), targets.chunk(accumulate), strict=True)
+        ]
+        return sum(loss for loss, _ in parts), sum(right for _, right in parts)
+
+    def part(self, inputs: Tensor, targets: Tensor, share: float) -> tuple[Tensor, Tensor]:
+        with self.autocast():
+            logits = self.network(inputs)  # (B, classes)
+        loss = cross_entropy(logits.float(), targets)
+        loss = loss if share == 1.0 else loss * share
+        loss.backward()
+        with torch.no_grad():
+            return loss.detach(), (logits.argmax(dim=1) == targets).sum()
+
+    def autocast(self) -> torch.autocast:
+        """Not Lightning's, which spans a block: it would keep the first step's casts of the weights for the others."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.training.precision == "bf16")
+
+    def require_finite(self, losses: Tensor) -> None:
+        """`losses` (K,) of the steps from self.steps on; one wait for the device, however many they are."""
+        bad = losses.isfinite().logical_not()
+        if bad.any():
+            first = int(bad.nonzero()[0])
+            lr = self.config.optimizer.lr
             raise TrainingError(
-                f"the loss is {loss.item()} at step {self.global_step} of epoch {self.current_epoch}; training stopped "
-                f"and no weights of it are kept.\nGiven optimizer.lr={self.config.optimizer.lr}; "
-                f"try a tenth: optimizer.lr={self.config.optimizer.lr / 10:g}, or training.gradient_clip=1.0"
+                f"the loss is {losses[first].item()} at step {self.steps + first} of epoch {self.current_epoch + 1}; "
+                f"training stopped and these weights are not kept.\nGiven optimizer.lr={lr:g}; "
+                f"try a tenth: optimizer.lr={lr / 10:g}, or training.gradient_clip=1.0"
             )
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
         inputs, targets = batch
-        logits = self.network(inputs)
+        with self.autocast():
+            logits = self.network(inputs)
         self.val_loss += cross_entropy(logits.float(), targets, reduction="sum")
         self.val_accuracy.update(logits, targets)
 
     def on_validation_epoch_end(self) -> None:
-        loss = self.val_loss / self.val_accuracy.tp.new_tensor(self.trainer.val_dataloaders.targets.shape[0])
-        self.require_finite(loss)
+        loss = self.val_loss / len(self.trainer.val_dataloaders.targets)
+        self.require_finite(loss.reshape(1))
         self.log_dict({"val/loss": loss.float(), "val/accuracy": self.val_accuracy.compute()})
         self.val_accuracy.reset()
         self.val_loss.zero_()
@@ -63,35 +119,12 @@ class Task(pl.LightningModule):
         self.trainer.train_dataloader.epoch = self.current_epoch
 
     def on_train_epoch_end(self) -> None:
-        loss, accuracy = self.train_sums / self.trainer.train_dataloader.targets.shape[0]
-        self.require_finite(loss)
+        loss, accuracy = self.train_sums / self.rows
         self.log_dict({"train/epoch_loss": loss.float(), "train/accuracy": accuracy.float()})
         self.train_sums.zero_()
 
-    def configure_optimizers(self) -> dict[str, Any]:
-        optimizer = build_optimizer(self.network, self.config)
-        if self.config.schedule.name == "constant":
-            return {"optimizer": optimizer}
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self.rate)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["global_step"] = self.steps  # Lightning counts steps of its own optimisers alone
 
-    def rate(self, step: int) -> float:
-        """The share of the learning rate at an optimiser step: linear warm-up, then half a cosine."""
-        schedule = self.config.schedule
-        total = self.trainer.estimated_stepping_batches
-        warmup = round(schedule.warmup * total)
-        if step < warmup:
-            return (step + 1) / warmup
-        done = (step - warmup) / max(1, total - warmup)
-        return schedule.floor + (1 - schedule.floor) * (1 + math.cos(math.pi * min(1.0, done))) / 2
-
-
-def build_optimizer(network: Network, config: Config) -> torch.optim.Optimizer:
-    """The optimiser that config.optimizer.name names; fused, one kernel for all parameters, where Lightning allows it.
-
-    Under autocast Lightning refuses to clip the gradients of a fused optimiser.
-    """
-    classes = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
-    arguments = config.optimizer.model_dump(exclude={"name"})
-    fused = config.training.precision == "32" or config.training.gradient_clip is None
-    return classes[config.optimizer.name](network.parameters(), fused=fused, **arguments)
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.steps = checkpoint["global_step"]

@@ -1,0 +1,128 @@
+"""Runs every measurement in a fresh clone, prints the table, writes benchmarks/results/benchmarks.json.
+
+python -m benchmarks [--rounds N]: the contenders take turns for N rounds, so that a busy minute hits them all.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parent.parent
+RESULTS = REPOSITORY / "benchmarks" / "results" / "benchmarks.json"
+EPOCHS = 4  # of each turn; the first warms up and is left out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=2)
+    rounds = parser.parse_args().rounds
+    with tempfile.TemporaryDirectory() as folder:
+        clone = Path(folder) / "clone"
+        subprocess.run(["git", "clone", "--quiet", REPOSITORY, clone], check=True)
+        rows = pipeline_rows(clone) + epoch_rows(clone, rounds)
+    report(rows)
+
+
+def pipeline_rows(clone: Path) -> list[dict[str, Any]]:
+    """The whole flow, its no-op, its help; peak memory of the two stages that hold data."""
+    whole = timed(clone, "dvc", "repro")
+    loop = sum(epoch_seconds(clone))
+    again = statistics.median(timed(clone, "dvc", "repro") for _ in range(5))
+    usage = statistics.median(timed(clone, "ratchet", "--help") for _ in range(9))
+    return [
+        row("dvc repro, all stages, less the training loop", whole - loop, "s", 25),
+        row("dvc repro with nothing to do", again, "s", 1.5),
+        row("ratchet --help", usage, "s", 0.3),
+        row("peak memory of preprocess", peak(clone, "preprocess"), "MB", 400),
+        row("peak memory of train", peak(clone, "train", "--fresh"), "MB", 1200),
+    ]
+
+
+def epoch_rows(clone: Path, rounds: int) -> list[dict[str, Any]]:
+    seconds: dict[str, list[float]] = {"ratchet": [], "handwritten": [], "lightning": [], "keras": []}
+    for _ in range(rounds):
+        for name, taken in seconds.items():
+            taken += turn(clone, name)[1:]
+    middle = {name: statistics.median(taken) for name, taken in seconds.items()}
+    for name, taken in seconds.items():
+        print(f"{name:<12} median {middle[name]:.2f} s an epoch, of {[round(one, 2) for one in taken]}", flush=True)
+    limits = {"handwritten": 1.10, "lightning": 0.6, "keras": 0.5}
+    return [
+        row(f"training epoch, ours / {name}", middle["ratchet"] / middle[name], "×", limit)
+        for name, limit in limits.items()
+    ]
+
+
+def turn(clone: Path, name: str) -> list[float]:
+    """Seconds of each epoch of one process."""
+    if name == "ratchet":
+        run(clone, "ratchet", "train", "--fresh", f"training.max_epochs={EPOCHS}")
+        return epoch_seconds(clone)
+    done = run(clone, sys.executable, "-m", "benchmarks.contenders", name, str(EPOCHS))
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def epoch_seconds(clone: Path) -> list[float]:
+    """What the newest run's journal says: training, validation, metrics and journalling of each epoch."""
+    run_id = json.loads((clone / "models/run.json").read_text())["run_id"]
+    lines = (clone / ".ratchet/journal" / run_id / "journal.jsonl").read_text().splitlines()
+    values = [json.loads(line).get("values", {}) for line in lines]
+    return [value["time/epoch_seconds"] for value in values if "time/epoch_seconds" in value]
+
+
+def run(clone: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    env = {**os.environ, "PATH": path, "PYTHONPATH": str(clone), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(command, cwd=clone, env=env, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+    return done
+
+
+def timed(clone: Path, *command: str) -> float:
+    began = time.perf_counter()
+    run(clone, *command)
+    return time.perf_counter() - began
+
+
+def peak(clone: Path, *verb: str) -> float:
+    """Peak resident megabytes of one verb's process, which a process of its own starts and asks about."""
+    code = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    done = run(clone, sys.executable, "-c", code, shutil.which("ratchet") or "ratchet", *verb)
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, kibibytes here
+    return int(done.stdout.splitlines()[-1]) / unit
+
+
+def row(what: str, given: float, unit: str, limit: float) -> dict[str, Any]:
+    return {"what": what, "given": round(given, 3), "unit": unit, "limit": limit, "met": given <= limit}
+
+
+def report(rows: list[dict[str, Any]]) -> None:
+    print(f"\n{'measured':<48} {'given':>10} {'aim':>10}")
+    for each in rows:
+        given, aim = f"{each['given']:.2f} {each['unit']}", f"≤ {each['limit']:g} {each['unit']}"
+        print(f"{each['what']:<48} {given:>10} {aim:>10}  {'met' if each['met'] else 'MISSED'}")
+    machine = {
+        "cpu": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "python": sys.version.split()[0],
+    }
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(json.dumps({"machine": machine, "rows": rows}, indent=2) + "\n")
+    print(f"\n{RESULTS.relative_to(REPOSITORY)} on {machine}")
+
+
+if __name__ == "__main__":
+    main()

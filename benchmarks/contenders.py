@@ -1,0 +1,126 @@
+"""Other ways to train the seed MLP on MNIST, one epoch after another; each prints its seconds for each epoch.
+
+python -m benchmarks.contenders NAME EPOCHS, in a project whose data/processed is made.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+
+BATCH, WIDTHS, RATE = 64, (1024, 512), 0.001
+
+
+def data(split: str):
+    """Pixels as floats in [0, 1] (N, 784) and labels (N,)."""
+    from pipeline.data import store
+
+    tensors = store.load_split(split)
+    return tensors["inputs"].flatten(1).float() / 255, tensors["targets"]
+
+
+def net():
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    first, second = WIDTHS
+    layers = [nn.Linear(784, first), nn.ReLU(), nn.Linear(first, second), nn.ReLU(), nn.Linear(second, 10)]
+    return nn.Sequential(*layers)
+
+
+def handwritten(epochs: int) -> list[float]:
+    """The least that can be written: batches by indexing, fused Adam, no validation, no metrics, no journal."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    inputs, targets = data("train")
+    model = net()
+    optimizer = torch.optim.Adam(model.parameters(), RATE, fused=True)
+    seconds = []
+    for _ in range(epochs):
+        began = time.perf_counter()
+        for rows in torch.randperm(len(targets)).split(BATCH):
+            optimizer.zero_grad()
+            cross_entropy(model(inputs[rows]), targets[rows]).backward()
+            optimizer.step()
+        seconds.append(time.perf_counter() - began)
+    return seconds
+
+
+def lightning(epochs: int) -> list[float]:
+    """Lightning as its tutorials have it: DataLoader, torchmetrics in the step, MLFlowLogger on SQLite."""
+    import pytorch_lightning as pl
+    import torch
+    from pytorch_lightning.loggers import MLFlowLogger
+    from torch.utils.data import DataLoader, TensorDataset
+    from torchmetrics.classification import MulticlassAccuracy
+
+    class Plain(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.net = net()
+            self.train_accuracy, self.val_accuracy = MulticlassAccuracy(10), MulticlassAccuracy(10)
+            self.seconds: list[float] = []
+
+        def training_step(self, batch, index):
+            logits = self.net(batch[0])
+            loss = torch.nn.functional.cross_entropy(logits, batch[1])
+            self.train_accuracy(logits, batch[1])
+            self.log_dict({"train/loss": loss, "train/accuracy": self.train_accuracy})
+            return loss
+
+        def validation_step(self, batch, index):
+            logits = self.net(batch[0])
+            self.val_accuracy(logits, batch[1])
+            loss = torch.nn.functional.cross_entropy(logits, batch[1])
+            self.log_dict({"val/loss": loss, "val/accuracy": self.val_accuracy})
+
+        def on_train_epoch_start(self):
+            self.began = time.perf_counter()
+
+        def on_train_epoch_end(self):
+            self.seconds.append(time.perf_counter() - self.began)
+
+        def configure_optimizers(self):
+            return torch.optim.Adam(self.parameters(), RATE)
+
+    module = Plain()
+    logger = MLFlowLogger("peer", tracking_uri="sqlite:///peer.db")
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+    trainer = pl.Trainer(max_epochs=epochs, accelerator="cpu", logger=logger, log_every_n_steps=10, **quiet)
+    train, val = (TensorDataset(*data(split)) for split in ("train", "val"))
+    trainer.fit(module, DataLoader(train, BATCH, shuffle=True), DataLoader(val, BATCH))
+    return module.seconds
+
+
+def keras(epochs: int) -> list[float]:
+    """Keras on TensorFlow, as its MNIST example has it: fit() on arrays, with validation data."""
+    train, val = ([tensor.numpy() for tensor in data(split)] for split in ("train", "val"))
+    import keras as k
+
+    class Clock(k.callbacks.Callback):
+        seconds: list[float] = []  # noqa: RUF012
+
+        def on_epoch_begin(self, epoch, logs=None):
+            self.began = time.perf_counter()
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.seconds.append(time.perf_counter() - self.began)
+
+    dense = k.layers.Dense
+    model = k.Sequential([*(dense(width, activation="relu") for width in WIDTHS), dense(10)])
+    loss = k.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(k.optimizers.Adam(RATE), loss, metrics=["accuracy"])
+    model.fit(*train, BATCH, epochs, verbose=0, validation_data=val, callbacks=[Clock()])
+    return Clock.seconds
+
+
+CONTENDERS: dict[str, Callable[[int], list[float]]] = {
+    "handwritten": handwritten,
+    "lightning": lightning,
+    "keras": keras,
+}
+
+if __name__ == "__main__":
+    print(json.dumps(CONTENDERS[sys.argv[1]](int(sys.argv[2]))))
