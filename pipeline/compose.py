@@ -2,7 +2,7 @@
 
 import argparse
 
-from pipeline.config import composition
+from pipeline.config import composition, lock
 from pipeline.project import paths
 
 
@@ -10,5 +10,5 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser("ratchet compose", description=__doc__)
     parser.add_argument("overrides", nargs="*", metavar="setting=value", help="Hydra's grammar: optimizer.lr=0.01")
     config = composition.compose(parser.parse_args(arguments).overrides)
-    composition.write_lock(config)
+    lock.write(config)
     print(f"{paths.LOCK}: scenario {config.scenario}, config hash {config.hash[:12]}")

@@ -6,7 +6,7 @@ Exit code 0: promoted (or champion already); 1: refused; 2: could not decide.
 import argparse
 from typing import Any
 
-from pipeline.config import composition
+from pipeline.config import lock
 from pipeline.config.schema import Config
 from pipeline.project import paths
 from pipeline.project.errors import RegistryError
@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("ratchet promote", description=__doc__)
     parser.add_argument("--dry-run", action="store_true", help="decide and report, but leave the alias where it is")
     options = parser.parse_args(arguments)
-    config = composition.load()
+    config = lock.load()
     try:
         client = mlflow_store.client()
         return decide(client, config, options.dry_run)

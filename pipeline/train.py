@@ -35,11 +35,10 @@ def main(arguments: list[str]) -> int:
             return signal.exit_code
         digest = save(config, spec, encoder, place, result)
     best = result["best"]
-    print(
-        f"best: {best['monitor']} {best['value']:.4f} after epoch {best['epoch'] + 1} → {paths.BUNDLE} ({digest[:12]})"
-    )
+    print(f"best: {best['monitor']} {best['value']:.4f} after epoch {best['epoch']} → {paths.BUNDLE} ({digest[:12]})")
     if shipper is not None:
-        report_shipping(result["run_id"], shipper, config.tracking.wait_seconds)
+        # A stage leaves the shipping to the background: the register stage waits for it
+        report_shipping(result["run_id"], shipper, 0.0 if options.locked else config.tracking.wait_seconds)
     return 0
 
 
@@ -77,7 +76,9 @@ def report_shipping(run_id: str, shipper: subprocess.Popen, seconds: float) -> N
     with contextlib.suppress(subprocess.TimeoutExpired):  # then it goes on by itself; what waits is counted below
         shipper.wait(seconds)
     waiting = sync.waiting(run_id)
-    if waiting:
-        print(f"{waiting} points and files wait in the journal: {shown_uri()} has not taken them.\nType: ratchet sync")
-    else:
+    if not waiting:
         print(f"run {run_id[:12]} is complete at {shown_uri()}")
+    elif shipper.poll() is None:
+        print(f"run {run_id[:12]}: {waiting} points and files are on their way to {shown_uri()}")
+    else:
+        print(f"{waiting} points and files wait in the journal: {shown_uri()} has not taken them.\nType: ratchet sync")

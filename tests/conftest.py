@@ -28,18 +28,20 @@ def project_files() -> list[str]:
 
 @pytest.fixture
 def project(tmp_path: Path, project_files: list[str]) -> Path:
+    return clone(tmp_path / "project", project_files)
+
+
+def clone(folder: Path, files: list[str]) -> Path:
     """A clone with one commit; beside it mirror/ with the four raw files, which its params.yaml names."""
-    folder = tmp_path / "project"
-    for name in project_files:
+    for name in files:
         if (REPOSITORY / name).is_file():  # one that is deleted but not committed is still listed
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(REPOSITORY / name, folder / name)
     use(folder, digits.idx_files())
-    git = ["git", "-c", "user.name=Test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"]
-    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "Start"]):
-        subprocess.run([*git, *command], cwd=folder, env=lean(), check=True)
-    for key, value in {"user.name": "Test", "user.email": "test@localhost", "commit.gpgsign": "false"}.items():
-        subprocess.run(["git", "config", key, value], cwd=folder, env=lean(), check=True)
+    settings = {"user.name": "Test", "user.email": "test@localhost", "commit.gpgsign": "false"}
+    commands = [["init", "--quiet"], *(["config", key, value] for key, value in settings.items())]
+    for command in (*commands, ["add", "--all"], ["commit", "--quiet", "--message", "Start"]):
+        subprocess.run(["git", *command], cwd=folder, env=lean(), check=True)
     return folder
 
 
@@ -59,6 +61,7 @@ def use(project: Path, files: dict[str, bytes], **source: object) -> None:
         },
         "training": {"max_epochs": 2},
         "gate": {"minimum": {"test/accuracy": 0.5}},
+        "tracking": {"wait_seconds": 0},  # tests that look into MLflow say when: runs.synced
     }
     (project / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
 

@@ -13,8 +13,10 @@ import mlflow
 
 from tests.conftest import lean
 
-# Small and long: 40 epochs of 16 steps, with dropout so that a wrong random state would show
-TINY = ["model.widths=[32]", "model.dropout=0.2", "training.max_epochs=40", "trainer.checkpoint_seconds=0.05"]
+# Small and long: 40 epochs of 16 steps, with dropout so that a wrong random state would show; one thread, since the
+# shipper beside it has the lowest priority and needs a core
+TINY = ["model.widths=[32]", "model.dropout=0.2", "training.max_epochs=40", "trainer.threads=1"]
+TINY += ["trainer.checkpoint_seconds=0.05"]
 
 
 def copied(project: Path, name: str) -> Path:
@@ -83,11 +85,9 @@ def shipped_points(uri: str, mlflow_id: str) -> list[tuple[str, int, float]]:
     return [(name, one.step, one.value) for name in names for one in asked.get_metric_history(mlflow_id, name)]
 
 
-def shipped(project: Path, run_id: str) -> bool:
-    """Whether the whole journal has been taken by the store."""
-    folder = project / ".ratchet/journal" / run_id
-    size = (folder / "journal.jsonl").stat().st_size
-    return any(json.loads(file.read_text())["offset"] == size for file in folder.glob("shipped-*.json"))
+def sync(project: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipeline", "sync"]
+    return subprocess.run(command, cwd=project, env=lean(**env), capture_output=True, text=True, timeout=120)
 
 
 def eventually(condition, seconds: float = 40.0) -> Any:

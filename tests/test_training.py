@@ -35,6 +35,7 @@ def test_killed_at_random_and_run_again_it_ends_with_the_same_bytes_in_the_same_
         return sorted(point for point in runs.points(project, run) if point[0].startswith(("train/", "val/")))
 
     assert trained(prepared, run_id) == trained(whole, whole_id)  # every point once, with the same value
+    assert runs.sync(prepared).returncode == 0
     (run,) = runs.shipped_runs(runs.store(prepared))
     assert (run.info.status, run.data.tags["ratchet.run_id"]) == ("FINISHED", run_id)
     assert sorted(runs.shipped_points(runs.store(prepared), run.info.run_id)) == sorted(runs.points(prepared, run_id))
@@ -42,9 +43,7 @@ def test_killed_at_random_and_run_again_it_ends_with_the_same_bytes_in_the_same_
 
 def test_a_kill_alone_is_closed_as_killed(prepared):
     runs.stopped(prepared, runs.TINY, "epoch 3/40", signal.SIGKILL)
-    (run_id,) = runs.run_ids(prepared)
-    runs.eventually(lambda: runs.journal(prepared, run_id)[-1].get("value") == "KILLED")
-    runs.eventually(lambda: runs.shipped(prepared, run_id))
+    assert runs.sync(prepared).returncode == 0
     (run,) = runs.shipped_runs(runs.store(prepared))
     assert run.info.status == "KILLED"
     assert "gone without a word" in run.data.tags["ratchet.reason"]

@@ -2,8 +2,9 @@
 
 import argparse
 
-from pipeline.config import composition
+from pipeline.config import lock
 from pipeline.config.schema import Config
+from pipeline.project.errors import ConfigError
 
 
 def stage_parser(verb: str, description: str | None) -> argparse.ArgumentParser:
@@ -15,4 +16,10 @@ def stage_parser(verb: str, description: str | None) -> argparse.ArgumentParser:
 
 def chosen(options: argparse.Namespace) -> Config:
     """params.lock.yaml as it is, or what conf/, params.yaml and the overrides compose to."""
-    return composition.chosen(options.overrides, options.locked)
+    if not options.locked:
+        from pipeline.config.composition import compose  # imports Hydra, which the stages can do without
+
+        return compose(options.overrides)
+    if options.overrides:
+        raise ConfigError("--locked takes no overrides: the settings are those of params.lock.yaml")
+    return lock.load()

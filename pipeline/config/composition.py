@@ -1,11 +1,6 @@
 """One function makes every config: conf/ as Hydra composes it, then params.yaml, then overrides."""
 
-import difflib
-import json
-import os
-import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -15,15 +10,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import ValidationError
 
-from pipeline.config.schema import Config, impossible
+from pipeline.config.checking import checked, flatten, names, report
+from pipeline.config.lock import read_yaml
+from pipeline.config.schema import Config
 from pipeline.project import paths
 from pipeline.project.errors import ConfigError
-from pipeline.project.files import write_text
-from pipeline.project.secrets import redact, secret_values
-
-HEADER = "# Written by `ratchet compose` from conf/ and params.yaml: edit those, not this.\n"
 
 
 def compose(overrides: Sequence[str] = ()) -> Config:
@@ -40,60 +32,19 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     return checked(resolve(space), known)
 
 
-def load() -> Config:
-    """The config that the last `ratchet compose` wrote; what the DVC stages run with."""
-    settings = read_yaml(paths.LOCK, "Type: ratchet compose")
-    return checked(settings, settings)
-
-
-def chosen(overrides: Sequence[str], locked: bool) -> Config:
-    """A verb's config: params.lock.yaml as it is (`--locked`, the DVC stages), or composed with overrides."""
-    if locked and overrides:
-        raise ConfigError("--locked takes no overrides: the settings are those of params.lock.yaml")
-    return load() if locked else compose(overrides)
-
-
-def write_lock(config: Config) -> None:
-    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=True, allow_unicode=True)
-    write_text(paths.LOCK, f"{HEADER}# config hash {config.hash}\n{text}")
-
-
 def read_params() -> dict[str, Any]:
-    params = read_yaml(paths.PARAMS, "It names the scenario at least: scenario: mnist_mlp")
+    params = read_yaml(paths.PARAMS, "It names the scenario at least: scenario: mnist_mlp", parse_yaml)
     if "scenario" not in params:
         raise ConfigError(f"{paths.PARAMS} names no scenario; the scenarios are {names(options('scenario'))}")
     return params
 
 
-def read_yaml(path: Path, hint: str) -> dict[str, Any]:
+def parse_yaml(text: str) -> Any:
+    """As Hydra reads conf/: 1e-3 is a number."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} can't be read: {error}.\n{hint}") from None
-    if marker := re.search(r"^(<{7}|={7}|>{7})( |$)", text, re.MULTILINE):
-        line = text.count("\n", 0, marker.start()) + 1
-        raise ConfigError(
-            f"{path}:{line} holds a conflict marker ({marker.group(1)}) of an unfinished git merge.\n"
-            f"Keep one side, delete the markers, then type: git add {path}"
-            + (" (or `ratchet compose`, which writes it anew)" if path == paths.LOCK else "")
-        )
-    try:
-        value = OmegaConf.to_container(OmegaConf.create(text)) if text.strip() else {}
-    except (yaml.YAMLError, OmegaConfBaseException) as error:
-        raise ConfigError(f"{path} is no valid YAML: {error}") from None
-    if not isinstance(value, dict):
-        raise ConfigError(f"{path} holds a {type(value).__name__}; it must hold settings, `key: value`")
-    return value
-
-
-def flatten(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted key, value) of each leaf; keys that hold dots or slashes, such as metrics, stay in their mapping."""
-    for key, value in tree.items():
-        simple = isinstance(value, dict) and value and all(re.fullmatch(r"\w+", str(k)) for k in value)
-        if simple:
-            yield from flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+        return OmegaConf.to_container(OmegaConf.create(text))
+    except OmegaConfBaseException as error:
+        raise ValueError(str(error)) from None
 
 
 def parse(overrides: Sequence[str]) -> list[tuple[str, Any]]:
@@ -151,56 +102,3 @@ def keep_environment(node: Any) -> Any:
     if isinstance(node, list):
         return [keep_environment(value) for value in node]
     return node.replace("${oc.env:", "\\${oc.env:") if isinstance(node, str) else node
-
-
-def checked(settings: dict[str, Any], known: Any) -> Config:
-    """The typed config, or a ConfigError that lists every mistake with what was given and what is allowed."""
-    problems = [(key, given, allowed, []) for key, given, allowed in impossible(settings)]
-    problems += [
-        (key, "a secret", f"${{oc.env:{name}}}: the value is that of the environment variable {name}", [])
-        for key, value in flatten(settings)
-        for name, secret in secret_values(os.environ).items()
-        if secret in json.dumps(value, default=str, ensure_ascii=False)
-    ]
-    try:
-        config = Config.model_validate(settings)
-    except ValidationError as error:
-        problems += [explain(mistake, settings, known) for mistake in error.errors()]
-    if problems:
-        raise ConfigError(report(problems))
-    return config
-
-
-def explain(mistake: dict[str, Any], settings: Any, known: Any) -> tuple[str, Any, str, list[str]]:
-    """(key, given, allowed, the names that stand beside it in conf/) of one of pydantic's errors."""
-    keys, node, near = [], settings, known
-    last = len(mistake["loc"]) - 1
-    for position, part in enumerate(mistake["loc"]):
-        inside = (isinstance(node, dict) and part in node) or (isinstance(node, list) and isinstance(part, int))
-        if not inside and position < last:
-            continue  # pydantic names the member of a union, which is no key
-        keys.append(str(part))
-        node = node[part] if inside else None
-        if position < last:
-            near = near[part] if isinstance(near, dict) and part in near else {}
-    key = ".".join(keys)
-    if mistake["type"] == "extra_forbidden":
-        siblings = sorted(near) if isinstance(near, dict) else []
-        return key, node, f"no such setting; the settings here are {names(siblings)}", siblings
-    if mistake["type"] == "missing":
-        return key, None, "a value is required", []
-    message = mistake["msg"].removeprefix("Value error, ")
-    return key, node, message[0].lower() + message[1:], []
-
-
-def names(known: list[str]) -> str:
-    return ", ".join(known) or "(none)"
-
-
-def report(problems: list[tuple[str, Any, str, list[str]]]) -> str:
-    lines = [f"{len(problems)} setting{'s' if len(problems) > 1 else ''} can't be used; nothing was run:"]
-    for key, given, allowed, known in problems:
-        name = str(given) if f"one of {names(known)}" == allowed else key.rpartition(".")[2]
-        near = difflib.get_close_matches(name, known, n=1)
-        lines.append(f"  {key}: given {given!r}; {allowed}" + (f". Did you mean {near[0]}?" if near else ""))
-    return redact("\n".join([*lines, "Correct them in params.yaml, conf/ or on the command line."]))

@@ -19,6 +19,7 @@ GOOD, BAD, GREY = "#2f6db5", "#c8342c", "#8a8f98"
 COUNTED = 20  # classes up to which a confusion matrix has room for its counts
 LISTED = 10  # classes that a legend lists, the weakest first
 COLUMNS, WRONG_ROWS = 8, 2
+PICTURE, GAP, TITLE = 0.95, 0.25, 0.4  # inches: width of a picture, room between two, height of a title
 STYLE = {
     "axes.axisbelow": True,
     "axes.edgecolor": GREY,
@@ -118,7 +119,8 @@ def curves(history: list[dict[str, Any]], best_epoch: int) -> Figure:
             axes.plot(epochs, [entry[f"{split}/{name}"] for entry in history], ".-", color=colour, label=split)
         axes.plot(best_epoch, best[f"val/{name}"], "o", ms=9, mfc="none", color=BAD, label=f"best epoch, {best_epoch}")
         axes.set(title=f"{name.capitalize()}: val {best[f'val/{name}']:.4f} at epoch {best_epoch}", xlabel="epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.legend()
     return figure
 
@@ -151,25 +153,23 @@ def wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def pictures(result: Result, inputs: Tensor) -> Figure:
+    """All in one Axes measured in inches, as a matplotlib Axes for each picture would take half a second."""
     right, wrong = chosen(result)
-    rows = -(-len(right) // COLUMNS) + -(-len(wrong) // COLUMNS)
-    height = 0.8 + 1.45 * rows  # inches; placed by hand, since a layout engine takes half a second for so many axes
-    figure = Figure((10, height))
-    room = {"left": 0.01, "right": 0.99, "bottom": 0.1 / height, "top": 1 - 0.8 / height, "hspace": 0.4}
-    grid = figure.subplots(rows, COLUMNS, squeeze=False, gridspec_kw=room).ravel()
-    for axes in grid:
-        axes.set_axis_off()
-    cells = [*right, *[None] * (-len(right) % COLUMNS), *wrong]
-    for axes, index in zip(grid, cells, strict=False):
-        if index is not None:
-            draw(axes, result, index, inputs[index])
+    rows = [indices[start : start + COLUMNS] for indices in (right, wrong) for start in range(0, len(indices), COLUMNS)]
+    cell = PICTURE * inputs.shape[2] / inputs.shape[3] + TITLE  # height
+    width, height = COLUMNS * (PICTURE + GAP) + GAP, len(rows) * (cell + GAP) + TITLE
+    figure = Figure((width, height))
+    axes = figure.add_axes((0, 0, 1, 1))
+    for row, indices in enumerate(rows):
+        for column, index in enumerate(indices):
+            draw(axes, result, index, inputs[index], GAP + column * (PICTURE + GAP), TITLE + row * (cell + GAP))
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    axes.set_axis_off()
     mistakes = int((result.predicted != result.targets).sum())
-    figure.suptitle(
-        f"{mistakes:,} of {len(inputs):,} pictures are wrong"
-        + (f"; in red the {len(wrong)} most confident of them: actual → predicted, probability" if wrong else ""),
-        y=1 - 0.1 / height,
-        fontsize=11,
-    )
+    title = f"{mistakes:,} of {len(inputs):,} pictures are wrong"
+    if wrong:
+        title += f"; in red the {len(wrong)} most confident of them: actual → predicted, probability"
+    axes.text(width / 2, TITLE / 2, title, ha="center", va="center", fontsize=11)
     return figure
 
 
@@ -182,8 +182,17 @@ def chosen(result: Result) -> tuple[list[int], list[int]]:
     return right[spread].tolist(), wrong[order].tolist()
 
 
-def draw(axes: Axes, result: Result, index: int, picture: Tensor) -> None:
-    actual, predicted = (result.labels[where[index]] for where in (result.targets, result.predicted))
-    axes.imshow(picture.permute(1, 2, 0).numpy(), cmap="gray_r", vmin=0, vmax=255)  # (H, W, 1 or 3)
-    colour = "black" if actual == predicted else BAD
-    axes.set_title(f"{actual} → {predicted}\n{result.confidence[index]:.1%}", color=colour, fontsize=9)
+def draw(axes: Axes, result: Result, index: int, picture: Tensor, left: float, top: float) -> None:
+    actual, predicted = (short(result.labels[where[index]]) for where in (result.targets, result.predicted))
+    _, high, wide = picture.shape
+    edges = (left, left + PICTURE, top + TITLE + PICTURE * high / wide, top + TITLE)
+    image = picture.permute(1, 2, 0).numpy()  # (H, W, 1 or 3)
+    axes.imshow(image, cmap="gray_r", vmin=0, vmax=255, extent=edges, aspect="auto")
+    colour = "black" if result.predicted[index] == result.targets[index] else BAD
+    size = 9 if len(actual + predicted) <= 10 else 7
+    title = f"{actual} → {predicted}\n{result.confidence[index]:.1%}"
+    axes.text(left + PICTURE / 2, top + TITLE - 0.04, title, ha="center", va="bottom", color=colour, fontsize=size)
+
+
+def short(label: str) -> str:
+    return label if len(label) <= 9 else f"{label[:5]}…{label[-3:]}"

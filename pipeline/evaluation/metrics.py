@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -37,12 +38,12 @@ class Result:
     roc: list[tuple[Tensor, Tensor]]  # false and true positive rates of each class, corners only
     calibration: Tensor  # (bins that hold samples, 3): mean confidence, accuracy, count
 
-    @property
+    @cached_property
     def predicted(self) -> Tensor:
         """(N,) int64."""
         return self.probabilities.argmax(dim=1)
 
-    @property
+    @cached_property
     def confidence(self) -> Tensor:
         """(N,) float64: the probability of what was predicted."""
         return self.probabilities.amax(dim=1)

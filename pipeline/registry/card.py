@@ -34,7 +34,7 @@ inputs {tuple(spec["inputs"]["shape"])} of {spec["inputs"]["dtype"]}.
 {scores}
 
 **Training.** Best of {len(run["history"])} epochs by {best["monitor"]}: {best["value"]:.4f} after epoch \
-{best["epoch"] + 1}. Config hash `{run["config_hash"]}`, run `{run["run_id"]}`, commit `{lineage["git.commit"]}` \
+{best["epoch"]}. Config hash `{run["config_hash"]}`, run `{run["run_id"]}`, commit `{lineage["git.commit"]}` \
 (dirty: {lineage["git.dirty"]}).
 
 **Limits.** Measured on the published test split alone: expect less on data that was collected otherwise.

@@ -1,6 +1,7 @@
 """Versions in MLflow's registry: one for each bundle, with what made it and what it scores."""
 
-from importlib.metadata import version
+import warnings
+from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +30,22 @@ def create(
 
     # served.py stands in pipeline/registry/; the model needs the package to read its bundle.
     package = Path(pipeline.__file__).parent
-    logged = Model.log(
-        artifact_path=None,
-        flavor=mlflow.pyfunc,
-        name=name,
-        run_id=mlflow_id,
-        python_model=str(package / "registry" / "served.py"),
-        artifacts={"bundle": str(folder)},
-        code_paths=[str(package)],
-        signature=signature(Bundle.load(folder), example),
-        input_example=example,
-        pip_requirements=[f"{package}=={version(package).partition('+')[0]}" for package in NEEDED],
-    )
+    # Else the files would go to MLflow's default experiment, and so to mlruns/ in the working folder
+    mlflow.set_experiment(experiment_id=client.get_run(mlflow_id).info.experiment_id)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*Add type hints to the `predict` method")  # the signature says it
+        logged = Model.log(
+            artifact_path=None,
+            flavor=mlflow.pyfunc,
+            name=name,
+            run_id=mlflow_id,
+            python_model=str(package / "registry" / "served.py"),
+            artifacts={"bundle": str(folder)},
+            code_paths=[str(package)],
+            signature=signature(Bundle.load(folder), example),
+            input_example=example,
+            pip_requirements=[f"{name}=={installed(name).partition('+')[0]}" for name in NEEDED],
+        )
     if client.search_registered_models(f"name='{name}'") == []:
         client.create_registered_model(name)
     return client.create_model_version(

@@ -75,7 +75,8 @@ class Journal:
             self.lock.acquire()
         except Timeout:
             raise RatchetError(f"another process is writing the journal of run {run_id}; wait until it ends") from None
-        self.seen: dict[str, int] = {}  # metric → last step; a resumed run repeats points that are here already
+        # metric → its last step and value: a resumed run repeats points that are here already
+        self.seen: dict[str, tuple[int, float]] = {}
         self.said: set[str] = set()  # names of parameters, and whole lines that need no repetition
         self._recover()
         self.file = (self.folder / "journal.jsonl").open("ab", buffering=0)
@@ -109,7 +110,7 @@ class Journal:
         end = 0
         for line, end in lines(self.run_id):
             if line["kind"] == "metrics":
-                self.seen.update(dict.fromkeys(line["values"], line["step"]))
+                self.seen.update({name: (line["step"], value) for name, value in line["values"].items()})
             elif line["kind"] == "params":
                 self.said.update(line["values"])
             else:
@@ -128,10 +129,14 @@ class Journal:
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
         """Points at a step; those that the journal already has from before a kill are left out."""
-        new = {name: value for name, value in values.items() if step > self.seen.get(name, -1)}
+        new = {name: value for name, value in values.items() if self.is_new(name, step, value)}
         if new:
-            self.seen.update(dict.fromkeys(new, step))
+            self.seen.update({name: (step, value) for name, value in new.items()})
             self.write("metrics", step=step, time=now(), values=new)
+
+    def is_new(self, name: str, step: int, value: float) -> bool:
+        last, same = self.seen.get(name, (-1, None))
+        return step > last or (step == last and value != same)
 
     def params(self, values: dict[str, Any]) -> None:
         """Parameters; MLflow takes each once, so a resumed run keeps those of its beginning."""
@@ -186,7 +191,7 @@ def sample_system(journal: Journal, seconds: float, stop: threading.Event) -> No
     process = psutil.Process()
     psutil.cpu_percent()
     while not stop.wait(seconds):
-        step = journal.seen.get("system/cpu_utilization_percentage", -1) + 1
+        step = journal.seen.get("system/cpu_utilization_percentage", (-1, 0.0))[0] + 1
         memory = psutil.virtual_memory()
         values = {
             "system/cpu_utilization_percentage": psutil.cpu_percent(),

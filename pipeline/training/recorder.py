@@ -47,7 +47,7 @@ class Recorder(Checkpoint):  # Lightning calls a Checkpoint's hooks last, when a
         state = {name: tensor.cpu().contiguous() for name, tensor in pl_module.network.state_dict().items()}
         file = named(self.folder, pl_module.steps, ".safetensors", lambda file: save_file(state, file))
         self.best = {
-            "epoch": trainer.current_epoch,
+            "epoch": trainer.current_epoch + 1,
             "step": pl_module.steps,
             "monitor": self.monitor,
             "value": value,
@@ -59,6 +59,6 @@ class Recorder(Checkpoint):  # Lightning calls a Checkpoint's hooks last, when a
         seconds = time.monotonic() - self.began
         self.journal.metrics(pl_module.steps, values | {"time/epoch_seconds": seconds})
         values["train/loss"] = values.pop("train/epoch_loss")  # over the epoch: the journal's train/loss is by step
-        self.history.append({"epoch": trainer.current_epoch, "step": pl_module.steps, **values})
+        self.history.append({"epoch": trainer.current_epoch + 1, "step": pl_module.steps, **values})
         shown = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
         print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {shown}  {seconds:.1f} s", flush=True)

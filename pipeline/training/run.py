@@ -15,7 +15,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 import pipeline
-from pipeline.config.composition import flatten
+from pipeline.config.checking import flatten
 from pipeline.config.schema import Config
 from pipeline.project import paths
 from pipeline.project.files import digest, read_json, sha256, write_json

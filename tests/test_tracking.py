@@ -1,0 +1,170 @@
+"""Tracking: MLflow's outages cost nothing, every point arrives once, statuses are true, secrets stay outside."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pipeline.tracking import journal as journals
+from pipeline.tracking.journal import Journal
+from tests import runs
+from tests.conftest import lean
+
+SMALL = ["model.widths=[16]", "training.max_epochs=2", "trainer.threads=1"]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def server(folder: Path, port: int, database: Path) -> Iterator[subprocess.Popen]:
+    """A real MLflow server on loopback, with its database and artifacts in `folder`."""
+    folder.mkdir(exist_ok=True)
+    if not (folder / "mlflow.db").exists():
+        shutil.copyfile(database, folder / "mlflow.db")
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{folder}/mlflow.db",
+        "--artifacts-destination",
+        str(folder / "files"),
+    ]
+    with (folder / "log").open("ab") as log:
+        process = subprocess.Popen(command, env=lean(), stdout=log, stderr=log, start_new_session=True)
+    try:
+        runs.eventually(lambda: answers(port), 60)
+        yield process
+    finally:
+        kill(process)
+
+
+def kill(process: subprocess.Popen) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    process.wait()
+
+
+def answers(port: int) -> bool:
+    try:
+        return urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1).status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def arrived_once(uri: str, project: Path, run_id: str) -> None:
+    (run,) = runs.shipped_runs(uri)
+    assert run.data.tags["ratchet.run_id"] == run_id
+    assert run.info.status == "FINISHED"
+    assert sorted(runs.shipped_points(uri, run.info.run_id)) == sorted(runs.points(project, run_id))
+
+
+def test_a_server_that_is_away_costs_nothing_and_gets_everything_later(prepared, tmp_path, empty_database):
+    port = free_port()
+    uri = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"}
+    done = runs.train(prepared, *SMALL, "tracking.wait_seconds=1", env=uri)
+    assert done.returncode == 0, done.stderr
+    (run_id,) = runs.run_ids(prepared)
+    assert f"http://127.0.0.1:{port}" in done.stdout
+
+    refused = runs.sync(prepared, **uri)
+    assert refused.returncode == 1
+    assert "Nothing is lost" in refused.stderr
+    assert "ratchet sync" in refused.stderr
+
+    with server(tmp_path / "server", port, empty_database):
+        assert runs.sync(prepared, **uri).returncode == 0
+        arrived_once(uri["MLFLOW_TRACKING_URI"], prepared, run_id)
+        assert "nothing waits" in runs.sync(prepared, **uri).stdout
+
+
+def test_a_server_killed_while_training_runs_gets_every_point_once(prepared, tmp_path, empty_database):
+    port = free_port()
+    uri = f"http://127.0.0.1:{port}"
+    with server(tmp_path / "server", port, empty_database) as process:
+        settings = [*runs.TINY, "training.max_epochs=400"]
+        command = [sys.executable, "-m", "pipeline", "train", *settings]
+        environment = lean(MLFLOW_TRACKING_URI=uri)
+        training = subprocess.Popen(command, cwd=prepared, env=environment, stdout=subprocess.PIPE, text=True)
+        run_id = runs.eventually(lambda: next(iter(runs.run_ids(prepared)), None))
+        runs.eventually(lambda: any((prepared / ".ratchet/journal" / run_id).glob("shipped-*.json")))
+        kill(process)
+        output, _ = training.communicate(timeout=120)
+        assert training.returncode == 0
+        assert "epoch 400/400" in output
+    with server(tmp_path / "server", port, empty_database):
+        assert runs.sync(prepared, MLFLOW_TRACKING_URI=uri).returncode == 0
+        arrived_once(uri, prepared, run_id)
+
+
+def test_a_run_says_what_made_it_and_holds_no_secret(prepared):
+    canary = uuid.uuid4().hex
+    done = runs.train(prepared, *SMALL, env={"SERVICE_API_KEY": canary})
+    assert done.returncode == 0, done.stderr
+    assert runs.sync(prepared).returncode == 0
+    (run,) = runs.shipped_runs(runs.store(prepared))
+    assert run.data.params["optimizer.lr"] == "0.001"
+    assert run.data.params["model.widths"] == "[16]"
+    spec = json.loads((prepared / "data/processed/spec.json").read_text())
+    for tag in ("config.hash", "git.commit", "git.dirty", "version.torch", "device", "threads", "seed"):
+        assert run.data.tags[tag]
+    assert run.data.tags["data.fingerprint"] == spec["fingerprint"]
+    contexts = {one.tags[0].value: one.dataset.digest for one in run.inputs.dataset_inputs}
+    assert contexts["training"] == spec["splits"]["train"]["sha256"][:36]
+    assert set(contexts) == {"training", "validation", "testing"}
+    files = {file.path for file in runs.client(runs.store(prepared)).list_artifacts(run.info.run_id)}
+    assert {"config.yaml", "data.json"} <= files
+    found = [file for file in prepared.rglob("*") if file.is_file() and canary.encode() in file.read_bytes()]
+    assert found == []
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_journal_masks_secrets_and_drops_a_torn_line(here, monkeypatch):
+    monkeypatch.setenv("SERVICE_TOKEN", 'quote"d\\secret')
+    with Journal.begin("a1", "mnist", "name", 1.0) as journal:
+        journal.tags({"note": 'it is quote"d\\secret', "url": "http://me:hunter22@host/"})
+        journal.metrics(1, {"loss": 0.5})
+    file = journals.folder("a1") / "journal.jsonl"
+    file.write_bytes(file.read_bytes() + b'{"kind": "metrics", "st')
+    lines = [line for line, _ in journals.lines("a1")]
+    assert lines[1]["values"] == {"note": "it is ***", "url": "http://me:***@host/"}
+    assert [line["kind"] for line in lines] == ["run", "tags", "metrics"]
+    with Journal.append("a1") as journal:
+        journal.metrics(1, {"loss": 0.5, "more": 1.0})  # loss is there already
+        journal.metrics(2, {"loss": 0.25})
+    assert [line.get("values") for line, _ in journals.lines("a1")][2:] == [
+        {"loss": 0.5},
+        {"more": 1.0},
+        {"loss": 0.25},
+    ]
+
+
+def test_one_process_at_a_time_writes_a_journal(here):
+    with Journal.begin("a1", "mnist", "name", 1.0):
+        code = "from pipeline.tracking.journal import Journal; Journal.append('a1')"
+        path = str(Path(journals.__file__).parents[2])
+        second = subprocess.run(
+            [sys.executable, "-c", code], cwd=here, env=lean(PYTHONPATH=path), capture_output=True, text=True
+        )
+    assert second.returncode != 0
+    assert "another process is writing the journal" in second.stderr
