@@ -17,7 +17,9 @@ class Network(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """(B, …) as in the store → (B, classes) logits."""
         if self.scaling is not None:
-            inputs = inputs.float().mul_(self.scaling["multiply"]).add_(self.scaling["add"])
+            inputs = inputs * self.scaling["multiply"]  # bytes by a number: float32
+            if self.scaling["add"]:
+                inputs += self.scaling["add"]
         return self.net(inputs)
 
 

@@ -1,9 +1,9 @@
-"""Optimisers and schedules, by the names that conf/ gives them."""
+"""Optimisers and schedules, by the names that conf/ gives them; a rate is a function of the step, and so no state."""
 
 import math
+from collections.abc import Callable
 
 import torch
-from torch.optim.lr_scheduler import LambdaLR
 
 from pipeline.config.schema import Config
 from pipeline.models.network import Network
@@ -17,18 +17,18 @@ def build_optimizer(network: Network, config: Config) -> torch.optim.Optimizer:
     return OPTIMIZERS[config.optimizer.name](network.parameters(), fused=True, **arguments)
 
 
-def build_schedule(optimizer: torch.optim.Optimizer, config: Config, rows: int) -> LambdaLR:
-    """The learning rate by optimiser step, over the `rows` of max_epochs epochs."""
-    schedule = config.schedule
+def learning_rate(config: Config, rows: int) -> Callable[[int], float]:
+    """The learning rate as a function of the optimiser step, over max_epochs epochs of `rows` rows."""
+    schedule, lr = config.schedule, config.optimizer.lr
     if schedule.name == "constant":
-        return LambdaLR(optimizer, lambda step: 1.0)
+        return lambda step: lr
     total = -(-rows // config.training.batch_size) * config.training.max_epochs
     warmup = round(schedule.warmup * total)
 
-    def share(step: int) -> float:
+    def at(step: int) -> float:
         if step < warmup:
-            return (step + 1) / warmup
+            return lr * (step + 1) / warmup
         done = min(1.0, (step - warmup) / max(1, total - warmup))
-        return schedule.floor + (1 - schedule.floor) * (1 + math.cos(math.pi * done)) / 2
+        return lr * (schedule.floor + (1 - schedule.floor) * (1 + math.cos(math.pi * done)) / 2)
 
-    return LambdaLR(optimizer, share)
+    return at

@@ -4,6 +4,7 @@ Lightning's own loop costs over a millisecond a step, a third of a step of a sma
 batch is a block of several optimiser steps, which run here back to back.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,7 +16,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from pipeline.config.schema import Config
 from pipeline.models.network import Network
 from pipeline.project.errors import TrainingError
-from pipeline.training.optimization import build_optimizer, build_schedule
+from pipeline.training.optimization import build_optimizer, learning_rate
 
 
 class Task(pl.LightningModule):
@@ -29,6 +30,7 @@ class Task(pl.LightningModule):
         self.network = network
         self.config = config
         self.rows = rows
+        self.learning_rate = learning_rate(config, rows)
         self.steps = 0  # optimiser steps so far
         self.val_accuracy = MulticlassAccuracy(classes, average="micro")
         # Sums over the epoch so far, in the checkpoint: a resumed epoch reports the same means.
@@ -36,37 +38,39 @@ class Task(pl.LightningModule):
         self.register_buffer("val_loss", torch.zeros((), dtype=torch.float64))
 
     def configure_optimizers(self) -> Any:
-        optimizer = build_optimizer(self.network, self.config)
-        self.schedule = build_schedule(optimizer, self.config, self.rows)
-        return [optimizer], [self.schedule]
+        return build_optimizer(self.network, self.config)
 
     def training_step(self, block: tuple[Tensor, Tensor], index: int) -> dict[str, Any]:
         """One optimiser step for each batch of the block; their losses (K,) and learning rates."""
         optimizer = self.optimizers(use_pl_optimizer=False)
         size = self.config.training.batch_size
-        losses, rights, rates = [], [], []
+        losses, logits, rates = [], [], []
         for inputs, targets in zip(block[0].split(size), block[1].split(size), strict=True):
+            rates.append(self.learning_rate(self.steps + len(rates)))
+            for group in optimizer.param_groups:
+                group["lr"] = rates[-1]
             optimizer.zero_grad()
-            loss, right = self.forward_and_backward(inputs, targets)
+            loss, outputs = self.forward_and_backward(inputs, targets)
             if self.config.training.gradient_clip is not None:
                 torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.training.gradient_clip)
-            rates.append(optimizer.param_groups[0]["lr"])
             optimizer.step()
-            if self.config.schedule.name != "constant":
-                self.schedule.step()
             losses.append(loss)
-            rights.append(right)
+            logits.append(outputs)
         means = torch.stack(losses)  # (K,)
         self.require_finite(means)
-        counts = torch.full_like(means, size)
-        counts[-1] = len(block[1]) - size * (len(losses) - 1)
-        self.train_sums[0] += (means * counts).double().sum()
-        self.train_sums[1] += torch.stack(rights).sum()
+        self.add_up(means, torch.cat(logits), block[1])
         self.steps += len(losses)
         return {"losses": means, "rates": rates}
 
+    def add_up(self, means: Tensor, logits: Tensor, targets: Tensor) -> None:
+        """Adds a block's losses (K,) and right answers, of logits (B, classes), to those of the epoch."""
+        counts = torch.full_like(means, self.config.training.batch_size)
+        counts[-1] = len(targets) - self.config.training.batch_size * (len(means) - 1)
+        self.train_sums[0] += (means * counts).double().sum()
+        self.train_sums[1] += (logits.argmax(dim=1) == targets).sum()
+
     def forward_and_backward(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Adds the gradient of the batch's mean loss, in as many parts as training.accumulate says."""
+        """Adds the gradient of the batch's mean loss, in as many parts as training.accumulate says: loss, logits."""
         accumulate = self.config.training.accumulate
         if accumulate == 1:
             return self.part(inputs, targets, 1.0)
@@ -74,7 +78,7 @@ class Task(pl.LightningModule):
             self.part(some, labels, len(labels) / len(targets))
             for some, labels in zip(inputs.chunk(accumulate), targets.chunk(accumulate), strict=True)
         ]
-        return sum(loss for loss, _ in parts), sum(right for _, right in parts)
+        return sum(loss for loss, _ in parts), torch.cat([logits for _, logits in parts])
 
     def part(self, inputs: Tensor, targets: Tensor, share: float) -> tuple[Tensor, Tensor]:
         with self.autocast():
@@ -82,12 +86,13 @@ class Task(pl.LightningModule):
         loss = cross_entropy(logits.float(), targets)
         loss = loss if share == 1.0 else loss * share
         loss.backward()
-        with torch.no_grad():
-            return loss.detach(), (logits.argmax(dim=1) == targets).sum()
+        return loss.detach(), logits.detach()
 
-    def autocast(self) -> torch.autocast:
+    def autocast(self) -> AbstractContextManager:
         """Not Lightning's, which spans a block: it would keep the first step's casts of the weights for the others."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.training.precision == "bf16")
+        if self.config.training.precision == "32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
 
     def require_finite(self, losses: Tensor) -> None:
         """`losses` (K,) of the steps from self.steps on; one wait for the device, however many they are."""
