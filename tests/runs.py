@@ -16,7 +16,7 @@ from tests.conftest import lean
 # Small and long: 40 epochs of 16 steps, with dropout so that a wrong random state would show; one thread, since the
 # shipper beside it has the lowest priority and needs a core
 TINY = ["model.widths=[32]", "model.dropout=0.2", "training.max_epochs=40", "trainer.threads=1"]
-TINY += ["trainer.checkpoint_seconds=0.05"]
+TINY += ["trainer.checkpoint_seconds=0.01"]
 
 
 def copied(project: Path, name: str) -> Path:

@@ -112,12 +112,9 @@ class Checkpointer(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         due = self.signum is not None or time.monotonic() - self.saved_at >= self.seconds
-        if due and batch_idx + 1 < trainer.num_training_batches:
+        last = batch_idx + 1 == trainer.num_training_batches
+        if due and not last:
             trainer.save_checkpoint(self.folder / "any.ckpt", weights_only=False)
             self.saved_at = time.monotonic()
-        if self.signum is not None:
-            raise Interrupted(self.signum)
-
-    def on_validation_batch_end(self, trainer: pl.Trainer, *rest: Any) -> None:
-        if self.signum is not None:
+        if self.signum is not None and (not last or batch_idx == 0):  # after the last block: in the next epoch
             raise Interrupted(self.signum)

@@ -38,7 +38,7 @@ def fit(
     trainer = build_trainer(config, folder, recorder)
     trainer.fit(
         task,
-        BatchLoader(train, training.batch_size * config.trainer.steps_per_block, seed=config.seed),
+        BatchLoader(train, training.batch_size * steps_per_block(config, len(train["targets"])), seed=config.seed),
         BatchLoader(val, VALIDATION_BATCH),
         ckpt_path=checkpoint,
         weights_only=True,
@@ -46,6 +46,12 @@ def fit(
     if recorder.best is None or not (folder / recorder.best["file"]).is_file():
         raise TrainingError(f"the training ended without best weights by {training.monitor}; nothing is registered")
     return {"best": recorder.best, "history": recorder.history}
+
+
+def steps_per_block(config: Config, rows: int) -> int:
+    """At most a quarter of an epoch, so that small data too has places between blocks to save at."""
+    steps = -(-rows // config.training.batch_size)
+    return max(1, min(config.trainer.steps_per_block, steps // 4))
 
 
 def build_trainer(config: Config, folder: Path, recorder: Recorder) -> pl.Trainer:
