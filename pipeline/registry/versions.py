@@ -1,6 +1,5 @@
 """Versions in MLflow's registry: one for each bundle, with what made it and what it scores."""
 
-import warnings
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
@@ -32,20 +31,18 @@ def create(
     package = Path(pipeline.__file__).parent
     # Else the files would go to MLflow's default experiment, and so to mlruns/ in the working folder
     mlflow.set_experiment(experiment_id=client.get_run(mlflow_id).info.experiment_id)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*Add type hints to the `predict` method")  # the signature says it
-        logged = Model.log(
-            artifact_path=None,
-            flavor=mlflow.pyfunc,
-            name=name,
-            run_id=mlflow_id,
-            python_model=str(package / "registry" / "served.py"),
-            artifacts={"bundle": str(folder)},
-            code_paths=[str(package)],
-            signature=signature(Bundle.load(folder), example),
-            input_example=example,
-            pip_requirements=[f"{name}=={installed(name).partition('+')[0]}" for name in NEEDED],
-        )
+    logged = Model.log(
+        artifact_path=None,
+        flavor=mlflow.pyfunc,
+        name=name,
+        run_id=mlflow_id,
+        python_model=str(package / "registry" / "served.py"),
+        artifacts={"bundle": str(folder)},
+        code_paths=[str(package)],
+        signature=signature(Bundle.load(folder), example),
+        input_example=example,
+        pip_requirements=[f"{name}=={installed(name).partition('+')[0]}" for name in NEEDED],
+    )
     if client.search_registered_models(f"name='{name}'") == []:
         client.create_registered_model(name)
     return client.create_model_version(
