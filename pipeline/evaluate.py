@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
     predictions.write_plots(paths.REPORTS / "plots", result, run["history"])
     drawn = figures.write(FIGURES, result, run["history"], run["best"]["epoch"], split["inputs"])
 
-    with Journal.append(run["run_id"]) as journal:
+    with Journal.later(run["run_id"], config.tracking.experiment, config.run_name) as journal:
         journal.metrics(run["best"]["step"], result.values)
         for path in [METRICS, *drawn]:
             journal.artifact(path, path.relative_to(paths.REPORTS).as_posix())

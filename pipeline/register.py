@@ -15,6 +15,7 @@ from pipeline.registry import versions
 from pipeline.registry.aliases import CHALLENGER
 from pipeline.registry.card import card
 from pipeline.tracking import lineage, mlflow_store, sync
+from pipeline.tracking.journal import Journal
 
 
 def main(arguments: list[str]) -> None:
@@ -23,6 +24,7 @@ def main(arguments: list[str]) -> None:
     metrics = read_json(paths.REPORTS / "metrics.json", "evaluate")
     if run["bundle_digest"] != bundle.digest:
         raise DataError(f"{paths.RUN} and {paths.BUNDLE} are of two trainings.\nType: dvc repro --force train")
+    Journal.later(run["run_id"], config.tracking.experiment, config.run_name).close()
     try:
         client = mlflow_store.client()
         mlflow_id = sync.ship(client, run["run_id"])

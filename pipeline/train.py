@@ -51,8 +51,8 @@ def train(
         print(f"these settings were trained on this data before, as run {run_id[:12]}: its result is reused.")
         print("To train anew all the same, type: ratchet train --fresh")
         return result, None
-    name = f"{config.scenario}-{config.hash[:7]}"
-    with Journal.begin(run_id, config.tracking.experiment, name, config.tracking.fsync_seconds) as journal:
+    settings = config.tracking
+    with Journal.begin(run_id, settings.experiment, config.run_name, settings.fsync_seconds) as journal:
         shipper = sync.in_background(run_id)
         with run.journalled(journal, config):
             run.describe(journal, config, spec)

@@ -1,5 +1,6 @@
 """Settings: composed once, typed, and refused all together before anything runs."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline.__main__ import VERBS
 from pipeline.config import composition
 
 SCENARIOS = sorted(file.stem for file in (Path(__file__).parent.parent / "conf/scenario").glob("*.yaml"))
@@ -197,3 +199,17 @@ def test_it_works_from_any_folder_inside_the_project(ratchet, project):
     done = ratchet("compose", cwd=project / "docs" / "deep")
     assert done.returncode == 0, done.stderr
     assert (project / "params.lock.yaml").is_file()
+
+
+def test_the_readme_lists_the_verbs_that_there_are():
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(\w+)` \| (?!`)", readme, re.MULTILINE)
+    assert listed == list(VERBS)
+
+
+@pytest.mark.parametrize("verb", list(VERBS))
+def test_every_verb_tells_its_usage(called, verb, capsys):
+    with pytest.raises(SystemExit) as ended:
+        called(verb, "--help")
+    assert ended.value.code == 0
+    assert f"usage: ratchet {verb}" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -219,6 +220,22 @@ def test_register_with_a_server_that_is_away_loses_nothing(repro):
     assert done.returncode == 1
     assert "The bundle is safe in models/" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_in_a_clone_without_the_journal_the_later_stages_work(repro):
+    project, _ = repro
+    run_id = json.loads((project / "models/run.json").read_text())["run_id"]
+    journal = project / ".ratchet/journal" / run_id
+    aside = journal.with_name("aside")
+    journal.rename(aside)
+    try:
+        before = len(run_tags(project))
+        good(project, "ratchet", "evaluate", "--locked")
+        good(project, "ratchet", "register", "--locked")
+        assert len(run_tags(project)) == before  # found by its id in MLflow, not made again
+    finally:
+        shutil.rmtree(journal)
+        aside.rename(journal)
 
 
 def test_an_altered_bundle_is_refused(repro, tmp_path):

@@ -149,7 +149,7 @@ def test_a_journal_masks_secrets_and_drops_a_torn_line(here, monkeypatch):
     lines = [line for line, _ in journals.lines("a1")]
     assert lines[1]["values"] == {"note": "it is ***", "url": "http://me:***@host/"}
     assert [line["kind"] for line in lines] == ["run", "tags", "metrics"]
-    with Journal.append("a1") as journal:
+    with Journal.begin("a1", "mnist", "name", 1.0) as journal:
         journal.metrics(1, {"loss": 0.5, "more": 1.0})  # loss is there already
         journal.metrics(2, {"loss": 0.25})
     assert [line.get("values") for line, _ in journals.lines("a1")][2:] == [
@@ -161,7 +161,7 @@ def test_a_journal_masks_secrets_and_drops_a_torn_line(here, monkeypatch):
 
 def test_one_process_at_a_time_writes_a_journal(here):
     with Journal.begin("a1", "mnist", "name", 1.0):
-        code = "from pipeline.tracking.journal import Journal; Journal.append('a1')"
+        code = "from pipeline.tracking.journal import Journal; Journal('a1')"
         path = str(Path(journals.__file__).parents[2])
         second = subprocess.run(
             [sys.executable, "-c", code], cwd=here, env=lean(PYTHONPATH=path), capture_output=True, text=True

@@ -176,6 +176,10 @@ class Config(Section):
         settings["data"]["source"].pop("mirrors")
         return digest(settings)
 
+    @property
+    def run_name(self) -> str:
+        return f"{self.scenario}-{self.hash[:7]}"
+
 
 def impossible(settings: dict[str, Any]) -> list[tuple[str, Any, str]]:
     """(key, given, allowed) of each setting that is well-formed alone but impossible beside another."""

@@ -93,14 +93,12 @@ class Journal:
         return journal
 
     @classmethod
-    def append(cls, run_id: str) -> "Journal":
-        """The journal of a run that a later stage adds to."""
-        if not (folder(run_id) / "journal.jsonl").is_file():
-            raise RatchetError(
-                f"run {run_id} has no journal in {folder(run_id).parent}; it was trained in another clone.\n"
-                "Type: dvc repro --force train"
-            )
-        return cls(run_id)
+    def later(cls, run_id: str, experiment: str, name: str) -> "Journal":
+        """The journal that a later stage adds to; begun here as well if the run was trained in another clone."""
+        journal = cls.begin(run_id, experiment, name, 1.0)
+        if not journal.said:
+            journal.status("FINISHED", "trained in another clone")
+        return journal
 
     def _recover(self) -> None:
         """Learns what the journal holds, and cuts off a line that a kill left unfinished."""
