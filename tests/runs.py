@@ -13,9 +13,10 @@ import mlflow
 
 from tests.conftest import lean
 
-# Small and long: 40 epochs of 16 steps, with dropout so that a wrong random state would show; one thread, since the
-# shipper beside it has the lowest priority and needs a core
-TINY = ["model.widths=[32]", "model.dropout=0.2", "training.max_epochs=40", "trainer.threads=1"]
+# Small and long: epochs of 16 steps, so many that a signal sent in the first half always finds it training; dropout so
+# that a wrong random state would show; one thread, since the shipper beside it has the lowest priority and needs a core
+EPOCHS = 300
+TINY = ["model.widths=[32]", "model.dropout=0.2", f"training.max_epochs={EPOCHS}", "trainer.threads=1"]
 TINY += ["trainer.checkpoint_seconds=0.01"]
 
 

@@ -19,9 +19,9 @@ def test_killed_at_random_and_run_again_it_ends_with_the_same_bytes_in_the_same_
     whole = runs.copied(prepared, "whole")
     assert runs.train(whole, *runs.TINY).returncode == 0
     chance = random.Random(seed)
-    epochs = sorted(chance.sample(range(2, 38), 2))
+    epochs = sorted(chance.sample(range(2, runs.EPOCHS // 2), 2))
     for epoch in epochs:
-        assert runs.stopped(prepared, runs.TINY, f"epoch {epoch}/40", signal.SIGKILL) == -signal.SIGKILL
+        assert runs.stopped(prepared, runs.TINY, f"epoch {epoch}/", signal.SIGKILL) == -signal.SIGKILL
     done = runs.train(prepared, *runs.TINY)
     assert done.returncode == 0, done.stderr
     assert "resuming at step" in done.stdout
@@ -42,7 +42,7 @@ def test_killed_at_random_and_run_again_it_ends_with_the_same_bytes_in_the_same_
 
 
 def test_a_kill_alone_is_closed_as_killed(prepared):
-    runs.stopped(prepared, runs.TINY, "epoch 3/40", signal.SIGKILL)
+    runs.stopped(prepared, runs.TINY, "epoch 3/", signal.SIGKILL)
     assert runs.sync(prepared).returncode == 0
     (run,) = runs.shipped_runs(runs.store(prepared))
     assert run.info.status == "KILLED"
@@ -52,14 +52,14 @@ def test_a_kill_alone_is_closed_as_killed(prepared):
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_polite_stop_keeps_a_checkpoint(prepared, how, code):
     rarely = [*runs.TINY[:-1], "trainer.checkpoint_seconds=1000"]
-    assert runs.stopped(prepared, rarely, "epoch 3/40", how) == code
+    assert runs.stopped(prepared, rarely, "epoch 3/", how) == code
     (run_id,) = runs.run_ids(prepared)
     assert runs.journal(prepared, run_id)[-1]["value"] == "KILLED"
     assert "resuming at step" in runs.train(prepared, *rarely).stdout
 
 
 def test_a_damaged_checkpoint_falls_back_by_one_and_a_pickled_payload_is_not_run(prepared):
-    runs.stopped(prepared, runs.TINY, "epoch 25/40", signal.SIGKILL)
+    runs.stopped(prepared, runs.TINY, "epoch 25/", signal.SIGKILL)
     older, newest = sorted(prepared.glob(".ratchet/checkpoints/*/*.ckpt"))
     newest.write_bytes(newest.read_bytes()[:-100])
     done = runs.train(prepared, *runs.TINY)
@@ -73,7 +73,7 @@ def test_a_payload_under_a_right_name_is_refused(prepared, tmp_path):
         def __reduce__(self):
             return open, (str(tmp_path / "touched"), "w")
 
-    runs.stopped(prepared, runs.TINY, "epoch 6/40", signal.SIGKILL)
+    runs.stopped(prepared, runs.TINY, "epoch 6/", signal.SIGKILL)
     folder = next(prepared.glob(".ratchet/checkpoints/*/"))
     file = folder / "bad"
     file.write_bytes(pickle.dumps(Payload()))

@@ -80,10 +80,6 @@ class Checkpointer(pl.Callback):
         self.signum: int | None = None
         self.random: dict[str, Any] | None = None
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(signum, self.interrupt)
-
     def interrupt(self, signum: int, frame: Any) -> None:
         self.signum = signum
 
@@ -99,6 +95,8 @@ class Checkpointer(pl.Callback):
         self.random = state_dict
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for signum in (signal.SIGTERM, signal.SIGINT):  # instead of Lightning's, which end a run without a checkpoint
+            signal.signal(signum, self.interrupt)
         self.saved_at = time.monotonic()
         if self.random is None:
             return
