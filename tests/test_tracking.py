@@ -97,16 +97,16 @@ def test_a_server_killed_while_training_runs_gets_every_point_once(prepared, tmp
     port = free_port()
     uri = f"http://127.0.0.1:{port}"
     with server(tmp_path / "server", port, empty_database) as process:
-        settings = [*runs.TINY, "training.max_epochs=400"]
+        settings = [*runs.TINY, "training.max_epochs=1500"]
         command = [sys.executable, "-m", "pipeline", "train", *settings]
         environment = lean(MLFLOW_TRACKING_URI=uri)
         training = subprocess.Popen(command, cwd=prepared, env=environment, stdout=subprocess.PIPE, text=True)
         run_id = runs.eventually(lambda: next(iter(runs.run_ids(prepared)), None))
-        runs.eventually(lambda: any((prepared / ".ratchet/journal" / run_id).glob("shipped-*.json")))
+        runs.eventually(lambda: any((prepared / ".ratchet/journal" / run_id).glob("shipped-*.json")), 120)
         kill(process)
         output, _ = training.communicate(timeout=120)
         assert training.returncode == 0
-        assert "epoch 400/400" in output
+        assert "epoch 1500/1500" in output
     with server(tmp_path / "server", port, empty_database):
         assert runs.sync(prepared, MLFLOW_TRACKING_URI=uri).returncode == 0
         arrived_once(uri, prepared, run_id)
