@@ -1,6 +1,7 @@
 """Runs every measurement in a fresh clone, prints the table, writes benchmarks/results/benchmarks.json.
 
-python -m benchmarks [--rounds N]: the contenders take turns for N rounds, so that a busy minute hits them all.
+python -m benchmarks [--rounds N] [--only PART …]: the contenders take turns for N rounds, so that a busy minute hits
+them all. Parts: flow, mlp, cnn.
 """
 
 import argparse
@@ -19,16 +20,24 @@ from typing import Any
 REPOSITORY = Path(__file__).parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results" / "benchmarks.json"
 EPOCHS = 3  # of each turn; the first warms up and is left out
+LIMITS = {  # net → peer → what our epoch may take of its
+    "mlp": {"handwritten": 1.10, "lightning": 0.6, "keras": 0.5},
+    "cnn": {"handwritten": 1.05, "keras": 0.70},
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--only", nargs="+", choices=["flow", "mlp", "cnn"], default=["flow", "mlp", "cnn"])
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "clone"
         subprocess.run(["git", "clone", "--quiet", REPOSITORY, clone], check=True)
-        rows = pipeline_rows(clone) + epoch_rows(clone, rounds)
+        flow = pipeline_rows(clone)  # makes what the others need
+        rows = flow if "flow" in options.only else []
+        for net in (net for net in LIMITS if net in options.only):
+            rows += epoch_rows(clone, net, options.rounds)
     report(rows)
 
 
@@ -47,29 +56,29 @@ def pipeline_rows(clone: Path) -> list[dict[str, Any]]:
     ]
 
 
-def epoch_rows(clone: Path, rounds: int) -> list[dict[str, Any]]:
+def epoch_rows(clone: Path, net: str, rounds: int) -> list[dict[str, Any]]:
     """For each peer the median over the rounds of: our median epoch / its median epoch, minutes apart."""
-    seconds: dict[str, list[list[float]]] = {"ratchet": [], "handwritten": [], "lightning": [], "keras": []}
+    seconds: dict[str, list[list[float]]] = {"ratchet": [], **{peer: [] for peer in LIMITS[net]}}
     for _ in range(rounds):
         for name, turns in seconds.items():
-            turns.append(turn(clone, name)[1:])
+            turns.append(turn(clone, name, net)[1:])
     for name, turns in seconds.items():
         print(f"{name:<12} seconds an epoch, by round: {[[round(one, 2) for one in taken] for taken in turns]}")
     middle = {name: [statistics.median(taken) for taken in turns] for name, turns in seconds.items()}
     rows = []
-    for name, limit in (("handwritten", 1.10), ("lightning", 0.6), ("keras", 0.5)):
+    for name, limit in LIMITS[net].items():
         ratios = [ours / theirs for ours, theirs in zip(middle["ratchet"], middle[name], strict=True)]
-        print(f"ours / {name}, by round: {[round(ratio, 2) for ratio in ratios]}")
-        rows.append(row(f"training epoch, ours / {name}", statistics.median(ratios), "×", limit))
+        print(f"{net}: ours / {name}, by round: {[round(ratio, 2) for ratio in ratios]}")
+        rows.append(row(f"{net} epoch, ours / {name}", statistics.median(ratios), "×", limit))
     return rows
 
 
-def turn(clone: Path, name: str) -> list[float]:
+def turn(clone: Path, name: str, net: str) -> list[float]:
     """Seconds of each epoch of one process."""
     if name == "ratchet":
-        run(clone, "ratchet", "train", "--fresh", f"training.max_epochs={EPOCHS}")
+        run(clone, "ratchet", "train", "--fresh", f"scenario=mnist_{net}", f"training.max_epochs={EPOCHS}")
         return epoch_seconds(clone)
-    done = run(clone, sys.executable, "-m", "benchmarks.contenders", name, str(EPOCHS))
+    done = run(clone, sys.executable, "-m", "benchmarks.contenders", name, net, str(EPOCHS))
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -3,9 +3,11 @@
 import importlib
 import os
 import sys
+from pathlib import Path
 
 # In the order of the flow. A verb's module is imported when it is called, so that --help stays instant.
 VERBS = {
+    "init": "look at a person's own data and write params.yaml for it",
     "compose": "settle the settings: conf/ + params.yaml → params.lock.yaml",
     "download": "fetch the raw data from its mirrors, verified by SHA-256 → data/raw",
     "preprocess": "check, split and encode → data/processed",
@@ -13,6 +15,7 @@ VERBS = {
     "evaluate": "score the bundle on the test split → reports/",
     "register": "make the bundle a version in MLflow's registry, alias challenger",
     "promote": "let the gate decide whether the challenger becomes champion",
+    "predict": "score a file with the champion, or with a bundle",
     "sync": "ship journals that wait to the MLflow server",
     "ui": "open MLflow's UI on what was made",
 }
@@ -52,6 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     module = importlib.import_module(f"pipeline.{verb}")
     try:
         if not {"-h", "--help"} & set(rest):
+            paths.start = Path.cwd()
             os.chdir(paths.root())
         return module.main(rest) or 0
     except RatchetError as error:

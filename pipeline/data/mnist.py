@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config.schema import FileSum, MnistData
-from pipeline.data import unpickle
-from pipeline.data.splits import Split, Unusable, boundary
+from pipeline.config.data import FileSum
+from pipeline.config.schema import Config
+from pipeline.data import pictures, unpickle
+from pipeline.data.splits import Fold, Prepared, Split, Unusable, boundary
 from pipeline.project.errors import DataError
 
-KIND = "image"
 SIDE = 28
 SHAPE = (1, SIDE, SIDE)
 CLASSES = [str(digit) for digit in range(10)]
@@ -29,19 +29,32 @@ STEP = 2000  # rows at a time where a wider type is needed
 AGAIN = "Type: dvc repro --force download"
 
 
-def load(raw: Path, settings: MnistData) -> dict[str, Split]:
-    """train, val and test; rows that can't be used are set apart. DataError names a file that is not as it must be."""
+def prepare(raw: Path, config: Config, fold: Fold | None = None) -> Prepared:
+    """The published splits; validation is the end of the published train split, or a stratified fold of it."""
+    files, settings = config.data.source.files, config.data.prepare
     names = {name for pair in FILES.values() for name in pair}
-    if lacking := sorted(names - settings.source.files.keys()):
+    if lacking := sorted(names - files.keys()):
         raise DataError(f"data.source.files has no sum for {', '.join(lacking)}; MNIST is the four {sorted(names)}")
-    published = {part: read(raw, part, settings.source.files) for part in FILES}
-    pictures, labels = published["train"]
-    middle = boundary(len(labels), settings.prepare.validation)
-    return {
-        "train": sieve(pictures, labels, 0, middle),
-        "val": sieve(pictures, labels, middle, len(labels)),
-        "test": sieve(*published["test"], 0, len(published["test"][1])),
-    }
+    published = {part: read(raw, part, files) for part in FILES}
+    images, labels = published["train"]
+    held_out = validation(labels, settings.validation, fold)
+    rows = {"train": np.flatnonzero(~held_out), "val": np.flatnonzero(held_out)}
+    splits = {name: sieve(images, labels, chosen) for name, chosen in rows.items()}
+    splits["test"] = sieve(*published["test"], np.arange(len(published["test"][1])))
+    return pictures.prepared(splits, CLASSES, SHAPE, settings.scaling, settings.max_quarantined)
+
+
+def validation(labels: np.ndarray, number: int, fold: Fold | None) -> np.ndarray:
+    """Which rows of the published train split are validated on: (N,) bool."""
+    held_out = np.zeros(len(labels), bool)
+    if fold is None:
+        held_out[boundary(len(labels), number) :] = True
+        return held_out
+    from sklearn.model_selection import StratifiedKFold
+
+    folds = StratifiedKFold(fold.number, shuffle=True, random_state=0).split(labels, labels)
+    held_out[list(folds)[fold.index][1]] = True
+    return held_out
 
 
 def read(raw: Path, part: str, files: Mapping[str, FileSum]) -> tuple[np.ndarray, np.ndarray]:
@@ -81,41 +94,21 @@ def read_idx(path: Path, wanted: FileSum, magic: int) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
-def sieve(pictures: np.ndarray, labels: np.ndarray, start: int, stop: int) -> Split:
-    """Rows start to stop; a label that is no digit and a picture of one grey are set apart."""
-    pictures, labels = pictures[start:stop], labels[start:stop]
+def sieve(images: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> Split:
+    """The given rows; a label that is no digit and a picture of one grey are set apart."""
+    images, labels = pictures.taken(images, rows), pictures.taken(labels, rows)
     foreign = labels >= len(CLASSES)
-    blank = pictures.max((1, 2), initial=0) == pictures.min((1, 2), initial=255)
+    blank = images.max((1, 2), initial=0) == images.min((1, 2), initial=255)
     bad = foreign | blank
     unusable = []
-    for row in np.flatnonzero(bad):
-        reason = f"label {labels[row]} is not one of 0 to 9" if foreign[row] else "the picture is blank, of one grey"
-        record = labels[row].tobytes() + pictures[row].tobytes()  # the label's byte, then the 784 pixels
-        unusable.append(Unusable(start + int(row), reason, record))
+    for place in np.flatnonzero(bad):
+        label = f"label {labels[place]} is not one of 0 to 9"
+        reason = label if foreign[place] else "the picture is blank, of one grey"
+        record = labels[place].tobytes() + images[place].tobytes()  # the label's byte, then the 784 pixels
+        unusable.append(Unusable(int(rows[place]), reason, record))
     if unusable:
-        pictures, labels = pictures[~bad], labels[~bad]
-    return Split(pictures, labels.astype(np.int64), start + np.flatnonzero(~bad), unusable)
-
-
-def statistics(inputs: np.ndarray) -> dict[str, float]:
-    """Mean and standard deviation of the pixels, in 0..255: exact, so the same on every machine."""
-    steps = range(0, len(inputs), STEP)
-    histogram = sum(np.bincount(inputs[i : i + STEP].reshape(-1), minlength=256) for i in steps).tolist()
-    number = sum(histogram)
-    total = sum(value * count for value, count in enumerate(histogram))
-    squares = sum(value * value * count for value, count in enumerate(histogram))
-    return {"mean": total / number, "std": math.sqrt((number * squares - total * total) / number**2)}
-
-
-def encoder(settings: MnistData, train: Mapping[str, float]) -> dict[str, Any]:
-    """How a picture becomes the net's input: as uint8 in the store, scaled to pixel · multiply + add on the device."""
-    multiply, add = {
-        "unit": (1 / 255, 0.0),
-        "symmetric": (2 / 255, -1.0),
-        "standard": (1 / train["std"], -train["mean"] / train["std"]),
-    }[settings.prepare.scaling]
-    scaling = {"multiply": multiply, "add": add}
-    return {"kind": KIND, "shape": list(SHAPE), "dtype": "uint8", "labels": CLASSES, "scaling": scaling}
+        images, labels, rows = images[~bad], labels[~bad], rows[~bad]
+    return Split(images.reshape(-1, *SHAPE), labels.astype(np.int64), rows, unusable)
 
 
 def from_pickle(path: Path) -> dict[str, Iterable[bytes]]:

@@ -2,7 +2,9 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,19 +24,49 @@ class Unusable:
 
 @dataclass(frozen=True)
 class Split:
+    """Encoded rows; arrays may be memory-mapped."""
+
     inputs: np.ndarray  # (N, …), as stored
-    targets: np.ndarray  # (N,) int64, index of the class
-    rows: np.ndarray  # (N,) int64, row in the published file
+    targets: np.ndarray  # (N,) int64, index of the class or item; float32 in a regression
+    rows: np.ndarray  # (N,) int64, row in the raw file, from 0
     quarantined: list[Unusable]
+    slices: dict[str, list[str]] = field(default_factory=dict)  # name → the value of each row; of test alone
 
     def per_class(self, classes: int) -> list[int]:
-        return np.bincount(self.targets, minlength=classes).tolist()
+        return np.bincount(self.targets, minlength=classes).tolist() if classes else []
+
+
+@dataclass(frozen=True)
+class Fold:
+    """The `index`-th of `number` folds: its part of train and validation together is validated on, the rest trains."""
+
+    index: int
+    number: int
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a kind of data makes of its raw files."""
+
+    splits: dict[str, Split]  # train, val, test
+    encoder: dict[str, Any]  # what pipeline/encoders/KIND.py needs to turn records into inputs; travels in the bundle
+    statistics: dict[str, Any]  # fitted on train alone
+    examples: Any  # two raw records of test as a user would give them, in JSON's types
+    files: dict[str, Path] = field(default_factory=dict)  # more that training needs: name in data/processed → source
 
 
 def counts(splits: Mapping[str, Split]) -> dict[str, int]:
     kept = sum(len(split.rows) for split in splits.values())
     quarantined = sum(len(split.quarantined) for split in splits.values())
     return {"in": kept + quarantined, "kept": kept, "quarantined": quarantined}
+
+
+def check(splits: Mapping[str, Split], labels: list[str], max_quarantined: float) -> None:
+    """What must hold before anything is trained: few quarantined rows, no leak between splits, no empty class."""
+    refuse_too_many_unusable(splits, max_quarantined)
+    refuse_leaks(splits)
+    if labels:
+        refuse_missing_classes(splits, labels)
 
 
 def refuse_too_many_unusable(splits: Mapping[str, Split], most: float) -> None:
@@ -55,7 +87,7 @@ def refuse_leaks(splits: Mapping[str, Split]) -> None:
     seen: dict[bytes, tuple[str, int]] = {}
     leaks = []
     for name, split in splits.items():
-        for row, record in zip(split.rows.tolist(), split.inputs, strict=True):
+        for row, record in zip(split.rows.tolist(), np.ascontiguousarray(split.inputs), strict=True):
             first = seen.setdefault(hashlib.blake2b(record, digest_size=16).digest(), (name, row))
             if first[0] != name:
                 leaks.append(f"{first[0]} row {first[1]} = {name} row {row}")
@@ -74,7 +106,7 @@ def refuse_missing_classes(splits: Mapping[str, Split], classes: list[str]) -> N
             raise DataError(
                 f"{name} has no row of class {', '.join(absent)}; each split needs all of {', '.join(classes)}.\n"
                 f"Rows found in {name}: {dict(zip(classes, per_class, strict=True))}.\n"
-                "Use fuller files, or another data.prepare.validation in params.yaml"
+                "Use fuller files, or another share of validation or test under data.prepare in params.yaml"
             )
 
 

@@ -1,15 +1,19 @@
-"""data/processed: tensors of each split, the encoder that made them, and spec.json with the sums of all."""
+"""data/processed: tensors of each split, the encoder that made them, and spec.json with the sums of all.
 
+A file is written as its safetensors layout says, array by array: a memory-mapped one never fills the memory.
+"""
+
+import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock
 
-from pipeline.data.splits import Split, Unusable
+from pipeline.data.splits import Prepared, Split, Unusable
 from pipeline.project.errors import DataError
 from pipeline.project.files import digest, read_json, sha256, sync_folder, write_json
 from pipeline.project.paths import PROCESSED
@@ -17,7 +21,9 @@ from pipeline.project.paths import PROCESSED
 if TYPE_CHECKING:
     import torch
 
-SPEC, ENCODER, QUARANTINE = "spec.json", "encoder.json", "quarantine.parquet"
+SPEC, ENCODER, QUARANTINE, SLICES = "spec.json", "encoder.json", "quarantine.parquet", "slices.parquet"
+TYPES = {"uint8": "U8", "int32": "I32", "int64": "I64", "float32": "F32"}  # NumPy's names → safetensors'
+CHUNK = 1 << 24  # bytes written at a time
 
 
 def tensors(name: str) -> str:
@@ -39,7 +45,7 @@ def load_encoder(folder: Path = PROCESSED) -> dict[str, Any]:
 
 
 def load_split(name: str, spec: Mapping[str, Any] | None = None, folder: Path = PROCESSED) -> dict[str, "torch.Tensor"]:
-    """inputs uint8 (N, …), targets int64 (N,), rows int64 (N,) of train, val or test; each load hashes the file.
+    """inputs (N, …), targets (N,), rows (N,) of train, val or test, as in splits.Split; each load hashes the file.
 
     The sum is checked each time because DVC takes a file whose mode and time are unchanged for the one it stored.
     """
@@ -67,9 +73,15 @@ def expect(path: Path, given: str, wanted: str | None, source: str) -> None:
         )
 
 
-def write(
-    splits: Mapping[str, Split], encoder: Mapping[str, Any], about: Mapping[str, Any], folder: Path = PROCESSED
-) -> dict[str, Any]:
+def file(name: str, spec: Mapping[str, Any], folder: Path = PROCESSED) -> Path | None:
+    """The path of one more file that preprocess left, verified; None if this data has no such file."""
+    if name not in spec["files"]:
+        return None
+    verify(folder / name, spec["files"][name])
+    return folder / name
+
+
+def write(prepared: Prepared, about: Mapping[str, Any], folder: Path = PROCESSED) -> dict[str, Any]:
     """Replaces `folder` by the splits, their encoder and their spec, which is returned: all of it, or nothing."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
@@ -77,7 +89,7 @@ def write(
         for left in (fresh, old):  # by a run that was killed
             shutil.rmtree(left, ignore_errors=True)
         fresh.mkdir()
-        spec = fill(fresh, splits, encoder, about)
+        spec = fill(fresh, prepared, about)
         sync_folder(fresh)
         if folder.exists():
             os.rename(folder, old)
@@ -87,33 +99,62 @@ def write(
     return spec
 
 
-def fill(
-    folder: Path, splits: Mapping[str, Split], encoder: Mapping[str, Any], about: Mapping[str, Any]
-) -> dict[str, Any]:
+def fill(folder: Path, prepared: Prepared, about: Mapping[str, Any]) -> dict[str, Any]:
     described = {}
-    for name, split in splits.items():
+    for name, split in prepared.splits.items():
         write_tensors(folder / tensors(name), split)
         described[name] = {
             "rows": len(split.rows),
             "quarantined": len(split.quarantined),
-            "per_class": split.per_class(len(encoder["labels"])),
             "sha256": sha256(folder / tensors(name)),
         }
-    write_json(folder / ENCODER, encoder)
-    write_quarantine(folder / QUARANTINE, {name: split.quarantined for name, split in splits.items()})
-    sums = {"encoder_sha256": sha256(folder / ENCODER), "quarantine_sha256": sha256(folder / QUARANTINE)}
-    content = {**about, "splits": described, **sums}
+        if prepared.encoder["task"] == "classification":
+            described[name]["per_class"] = split.per_class(len(prepared.encoder["labels"]))
+    write_json(folder / ENCODER, prepared.encoder)
+    write_quarantine(folder / QUARANTINE, {name: split.quarantined for name, split in prepared.splits.items()})
+    write_slices(folder / SLICES, prepared.splits["test"])
+    for name, source in prepared.files.items():
+        shutil.copyfile(source, folder / name)
+        sync_file(folder / name)
+    files = [QUARANTINE, SLICES, *prepared.files]
+    content = {
+        **about,
+        "splits": described,
+        "encoder_sha256": sha256(folder / ENCODER),
+        "files": {name: sha256(folder / name) for name in files},
+    }
     spec = {**content, "fingerprint": digest(content)}
     write_json(folder / SPEC, spec)
     return spec
 
 
 def write_tensors(path: Path, split: Split) -> None:
-    from safetensors.numpy import save
+    arrays = {"inputs": split.inputs, "rows": split.rows, "targets": split.targets}
+    header, end = {}, 0
+    for name, array in arrays.items():
+        start, end = end, end + array.nbytes
+        header[name] = {"dtype": TYPES[array.dtype.name], "shape": list(array.shape), "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # so that the tensors are aligned
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for array in arrays.values():
+            file.writelines(chunks(array))
+    sync_file(path)
 
-    named = {"inputs": split.inputs, "targets": split.targets, "rows": split.rows}
-    # not save_file, whose files only their owner may read
-    path.write_bytes(save({key: np.ascontiguousarray(array) for key, array in named.items()}))
+
+def chunks(array: np.ndarray) -> Iterator[bytes]:
+    """The array's bytes, row after row."""
+    rows = max(1, CHUNK * len(array) // max(1, array.nbytes))
+    for start in range(0, len(array), rows):
+        yield np.ascontiguousarray(array[start : start + rows]).tobytes()
+
+
+def write_slices(path: Path, test: Split) -> None:
+    import polars
+
+    columns = {name: polars.Series(values, dtype=polars.String) for name, values in test.slices.items()}
+    polars.DataFrame(columns).write_parquet(path)
     sync_file(path)
 
 

@@ -6,6 +6,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy._core.multiarray import _reconstruct
 
+from pipeline.data.archives import Capped
 from pipeline.project.errors import DataError
 
 ADMITTED = {
@@ -25,25 +26,6 @@ class ArrayUnpickler(pickle.Unpickler):
                 "Nothing of it was run. Name another mirror in data.source.mirrors"
             )
         return ADMITTED[module, name]
-
-
-class Capped:
-    """A stream that refuses to give more than `most` bytes, whatever its file unpacks to."""
-
-    def __init__(self, file: BinaryIO, most: int):
-        self.file, self.most, self.left = file, most, most
-
-    def read(self, size: int = -1) -> bytes:
-        return self.counted(self.file.read(size if 0 <= size <= self.left else self.left + 1))
-
-    def readline(self) -> bytes:
-        return self.counted(self.file.readline(self.left + 1))
-
-    def counted(self, data: bytes) -> bytes:
-        self.left -= len(data)
-        if self.left < 0:
-            raise DataError(f"the pickle unpacks to more than the {self.most:,} bytes that are allowed")
-        return data
 
 
 def load(file: BinaryIO, most: int) -> Any:

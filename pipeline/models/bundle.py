@@ -12,11 +12,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from pipeline.data.encoding import encode
+from pipeline.models import outputs as meaning
 from pipeline.models.network import Network, build
 from pipeline.project.errors import DataError
 from pipeline.project.files import digest, read_json, sha256, write_atomically, write_json
 
-FORMAT = 1
+FORMAT = 2
+BATCH = 2000  # records at once; bounds memory alone
 WEIGHTS = "weights.safetensors"
 DESCRIPTION = "bundle.json"
 
@@ -44,7 +46,7 @@ class Bundle:
                 f"{weights} {given}; {DESCRIPTION} beside it says {description['weights_sha256']}.\n"
                 "Type: dvc checkout --force, or: dvc repro --force train"
             )
-        network = build(description["net"], description["encoder"])
+        network = build(description["net"], description["encoder"], description["loss"])
         try:
             network.load_state_dict(load_file(weights))
         except (SafetensorError, RuntimeError) as error:
@@ -52,18 +54,15 @@ class Bundle:
         return cls(network, description)
 
     @torch.inference_mode()
-    def logits(self, inputs: torch.Tensor) -> torch.Tensor:
-        """(N, …) tensors as in the store → (N, classes) float32."""
+    def outputs(self, inputs: torch.Tensor) -> torch.Tensor:
+        """(N, …) tensors as in the store → (N, classes or items) logits, or (N, 1) in a regression; float32."""
         return self.network(inputs).float()
 
     def predict(self, records: Any) -> list[dict[str, Any]]:
-        """Raw records, as the encoder takes them → for each its label and the probability of every label."""
-        logits = self.logits(torch.from_numpy(encode(self.encoder, records)))
-        probabilities = logits.double().softmax(dim=1)  # (N, classes)
-        best = probabilities.argmax(dim=1).tolist()
+        """Raw records, as the encoder takes them → for each what pipeline/models/outputs.py says of its task."""
+        inputs = torch.from_numpy(encode(self.encoder, records))
         return [
-            {"label": self.labels[index], "probabilities": row}
-            for index, row in zip(best, probabilities.tolist(), strict=True)
+            answer for part in inputs.split(BATCH) for answer in meaning.answers(self.outputs(part), part, self.encoder)
         ]
 
 
@@ -71,6 +70,7 @@ def save(
     folder: Path,
     state: dict[str, torch.Tensor],
     net: dict[str, Any],
+    loss: str,
     encoder: dict[str, Any],
     identity: dict[str, str],
 ) -> str:
@@ -80,11 +80,9 @@ def save(
     description = {
         "format": FORMAT,
         "net": net,
+        "loss": loss,
         "encoder": encoder,
-        "signature": {
-            "inputs": {"shape": ["N", *encoder["shape"]], "dtype": encoder["dtype"]},
-            "outputs": {"label": "string", "probabilities": ["N", len(encoder["labels"])]},
-        },
+        "inputs": {"shape": ["N", *encoder["shape"]], "dtype": encoder["dtype"]},
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "weights_sha256": sha256(folder / WEIGHTS),
         **identity,

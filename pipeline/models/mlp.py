@@ -3,26 +3,14 @@
 import math
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "gelu": nn.GELU}
-
-
-class MLP(nn.Module):
-    def __init__(self, features: int, classes: int, widths: list[int], activation: str, dropout: float):
-        super().__init__()
-        layers: list[nn.Module] = [nn.Flatten()]
-        for width in widths:
-            layers += [nn.Linear(features, width), ACTIVATIONS[activation]()]
-            layers += [nn.Dropout(dropout)] if dropout else []
-            features = width
-        self.layers = nn.Sequential(*layers, nn.Linear(features, classes))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.layers(inputs)  # (B, …) → (B, classes)
+from pipeline.models.layers import dense, initialise
 
 
-def build(settings: dict[str, Any], encoder: dict[str, Any]) -> nn.Module:
-    """`settings` as in conf/model/mlp.yaml."""
-    arguments = {key: value for key, value in settings.items() if key != "name"}
-    return MLP(math.prod(encoder["shape"]), len(encoder["labels"]), **arguments)
+def build(settings: dict[str, Any], encoder: dict[str, Any], outputs: int) -> nn.Module:
+    """`settings` as in conf/model/mlp.yaml; inputs (B, …) → (B, outputs)."""
+    hidden, features = dense(math.prod(encoder["shape"]), settings)
+    net = nn.Sequential(nn.Flatten(), *hidden, nn.Linear(features, outputs))
+    initialise(net, settings["init"])
+    return net

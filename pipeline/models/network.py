@@ -1,29 +1,39 @@
-"""A net and the scaling of its inputs, as one module: the store's tensors in, logits out."""
+"""A net and what stands before and behind it, as one module: the store's tensors in, outputs of the task out."""
 
 import importlib
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 
 class Network(nn.Module):
     """Scales on the device, so that pixels are stored, moved and served as bytes: four times less than floats."""
 
-    def __init__(self, net: nn.Module, scaling: dict[str, float] | None):
+    def __init__(self, net: nn.Module, scaling: dict[str, float] | None, binary: bool):
         super().__init__()
         self.net = net
         self.scaling = scaling
+        self.binary = binary
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(B, …) as in the store → (B, classes) logits."""
-        if self.scaling is not None:
-            inputs = inputs * self.scaling["multiply"]  # bytes by a number: float32
-            if self.scaling["add"]:
-                inputs += self.scaling["add"]
-        return self.net(inputs)
+        """(B, …) as in the store → (B, classes or items) logits, or (B, 1) standardised values in a regression."""
+        outputs = self.net(self.scaled(inputs))
+        # A single output z is the logits (0, z): their softmax is its sigmoid, so all that follows sees two classes
+        return pad(outputs, (1, 0)) if self.binary else outputs
+
+    def scaled(self, inputs: Tensor) -> Tensor:
+        if self.scaling is None:
+            return inputs
+        inputs = inputs * self.scaling["multiply"]  # bytes by a number: float32
+        if self.scaling["add"]:
+            inputs += self.scaling["add"]
+        return inputs.contiguous(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs
 
 
-def build(settings: dict[str, Any], encoder: dict[str, Any]) -> Network:
-    """The net that `settings["name"]` names: pipeline/models/NAME.py and its `build(settings, encoder)`."""
+def build(settings: dict[str, Any], encoder: dict[str, Any], loss: str) -> Network:
+    """The net that `settings["name"]` names: pipeline/models/NAME.py and its `build(settings, encoder, outputs)`."""
     module = importlib.import_module(f"pipeline.models.{settings['name']}")
-    return Network(module.build(settings, encoder), encoder.get("scaling"))
+    outputs = 1 if loss == "binary" or encoder["task"] == "regression" else len(encoder["labels"])
+    return Network(module.build(settings, encoder, outputs), encoder.get("scaling"), loss == "binary")

@@ -1,5 +1,6 @@
 """Where things lie: the project's root, its home, and the folders beneath them."""
 
+import os
 from pathlib import Path
 
 from pipeline.project.errors import RatchetError
@@ -13,6 +14,20 @@ BUNDLE = Path("models/bundle")
 RUN = Path("models/run.json")
 REPORTS = Path("reports")
 REGISTERED = REPORTS / "version.json"
+
+start = Path.cwd()  # where the command was typed; verbs run in the project's root
+
+
+def scratch() -> Path:
+    """A folder for what is on its way, this process's own."""
+    folder = state("scratch", str(os.getpid()))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def typed(path: str | Path) -> Path:
+    """A path as the user typed it, seen from the folder where the command was typed."""
+    return (start / Path(path).expanduser()).resolve()
 
 
 def root(start: Path | None = None) -> Path:

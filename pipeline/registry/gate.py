@@ -11,23 +11,28 @@ from typing import Any
 class Condition:
     name: str
     given: float | None
-    needed: float
+    needed: float | None
     source: str
 
     @property
     def passed(self) -> bool:
-        return self.given is not None and self.given >= self.needed
+        return self.given is not None and self.needed is not None and self.given >= self.needed
 
 
 def conditions(
-    minimum: dict[str, float], challenger: dict[str, str], champion: dict[str, str] | None
+    minimum: dict[str, float | str], challenger: dict[str, str], champion: dict[str, str] | None
 ) -> list[Condition]:
     """What the challenger must reach; `challenger` and `champion` are the tags of the two versions."""
 
     def given(metric: str) -> float | None:
         return float(challenger[metric]) if metric in challenger else None
 
-    found = [Condition(metric, given(metric), least, "conf") for metric, least in sorted(minimum.items())]
+    def needed(metric: str, least: float | str) -> Condition:
+        if isinstance(least, str):
+            return Condition(metric, given(metric), given(least), least)
+        return Condition(metric, given(metric), least, "conf")
+
+    found = [needed(metric, least) for metric, least in sorted(minimum.items())]
     if champion is not None:
         found += [
             Condition(metric, given(metric), float(champion[metric]), "champion")
@@ -44,11 +49,15 @@ def comparable(challenger: dict[str, str], champion: dict[str, str] | None) -> b
 
 def table(found: list[Condition]) -> str:
     rows = [
-        f"{each.name:<18} {'missing' if each.given is None else f'{each.given:.4f}':>8} {each.needed:>8.4f}  "
+        f"{each.name:<18} {shown(each.given):>8} {shown(each.needed):>8}  "
         f"{'passed' if each.passed else 'failed'}  ({each.source})"
         for each in found
     ]
     return "\n".join([f"{'condition':<18} {'given':>8} {'needed':>8}", *rows])
+
+
+def shown(value: float | None) -> str:
+    return "missing" if value is None else f"{value:.4f}"
 
 
 def as_report(found: list[Condition]) -> list[dict[str, Any]]:

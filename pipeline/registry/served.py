@@ -18,7 +18,7 @@ class Served(mlflow.pyfunc.PythonModel):
         self.bundle = Bundle.load(context.artifacts["bundle"])
 
     def predict(self, context, model_input, params=None) -> pd.DataFrame:
-        """Raw records → a row for each: its label, and the probability of every label in the bundle's order."""
+        """Raw records, as the signature says → a row for each: label and probabilities, value, or ranked items."""
         return pd.DataFrame(self.bundle.predict(model_input))
 
 

@@ -1,7 +1,7 @@
 """The journal of a run: an append-only file that a tracker's outage, or a kill, can't hurt.
 
 .ratchet/journal/<run id>/journal.jsonl holds one JSON object a line, `kind` first:
-  run       experiment, name, time            tags      values
+  run       experiment, name, time, parent    tags      values
   params    values                            input     context, name, digest, source, profile
   metrics   step, time, values                artifact  name, sha256 (the file lies in artifacts/)
   status    value, time, reason
@@ -85,11 +85,13 @@ class Journal:
         self.flusher.start()
 
     @classmethod
-    def begin(cls, run_id: str, experiment: str, name: str, fsync_seconds: float) -> "Journal":
-        """A run's journal, new or gone on with."""
+    def begin(
+        cls, run_id: str, experiment: str, name: str, fsync_seconds: float, parent: str | None = None
+    ) -> "Journal":
+        """A run's journal, new or gone on with; `parent` is the id of the run that this one is a part of."""
         journal = cls(run_id, fsync_seconds)
         if journal.file.tell() == 0:
-            journal.write("run", experiment=experiment, name=name, time=now())
+            journal.write("run", experiment=experiment, name=name, time=now(), parent=parent)
         return journal
 
     @classmethod

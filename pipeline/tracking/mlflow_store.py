@@ -76,8 +76,11 @@ def find_run(client: Any, experiment: str, run_id: str) -> str | None:
     return found[0].info.run_id if found else None
 
 
-def create_run(client: Any, experiment: str, run_id: str, name: str, start: int) -> str:
+def create_run(client: Any, experiment: str, run_id: str, name: str, start: int, parent: str | None) -> str:
+    """`parent` is the MLflow id of the run under which the UI shows this one."""
     tags = {RUN_TAG: run_id, "mlflow.source.name": "ratchet train", "mlflow.source.type": "LOCAL"}
+    if parent is not None:
+        tags["mlflow.parentRunId"] = parent
     return client.create_run(experiment, start_time=start, run_name=name, tags=tags).info.run_id
 
 
@@ -134,6 +137,21 @@ SENDERS = {
     "status": send_status,
     "run": lambda *line: None,  # its run exists once find_run or create_run has named it
 }
+
+
+def model_folder(uri: str) -> Path:
+    """The files of a registered model, such as models:/mnist@champion, on this machine."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    client()
+    try:
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
+    except MlflowException as error:
+        raise RegistryError(
+            f"{uri} can't be fetched from {shown_uri()}: {str(error)[:300]}\n"
+            "Type: dvc repro && ratchet promote   (or score with the bundle itself: --bundle models/bundle)"
+        ) from None
 
 
 def unreachable() -> tuple[type[Exception], ...]:

@@ -18,6 +18,7 @@ from pipeline.project import paths
 from pipeline.project.files import read_json, write_json
 from pipeline.tracking import journal, mlflow_store
 
+started: list[subprocess.Popen] = []  # kept, since Python warns of a process that outlives its object
 CHUNK = 500  # journal lines for each step of the offset
 
 
@@ -70,8 +71,16 @@ def chunks(run_id: str, offset: int) -> Iterator[tuple[list[dict[str, Any]], int
 def mlflow_run(client: Any, run_id: str) -> str:
     head, _ = next(journal.lines(run_id))
     experiment = mlflow_store.experiment_id(client, head["experiment"])
-    found = mlflow_store.find_run(client, experiment, run_id)
-    return found or mlflow_store.create_run(client, experiment, run_id, head["name"], head["time"])
+    if (found := mlflow_store.find_run(client, experiment, run_id)) is not None:
+        return found
+    parent = mlflow_run_once(client, head["parent"]) if head.get("parent") else None
+    return mlflow_store.create_run(client, experiment, run_id, head["name"], head["time"], parent)
+
+
+def mlflow_run_once(client: Any, run_id: str) -> str:
+    """The MLflow run of another journal, which is made if need be: two children may ask at once."""
+    with FileLock(journal.folder(run_id) / "sync.lock"):
+        return shipped(run_id)["mlflow_id"] or mlflow_run(client, run_id)
 
 
 def in_background(run_id: str) -> subprocess.Popen:
@@ -79,7 +88,8 @@ def in_background(run_id: str) -> subprocess.Popen:
     log = (journal.folder(run_id) / "sync.log").open("ab")
     command = [sys.executable, "-m", "pipeline", "sync", "--follow", run_id]
     with log:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0)
+        started.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0))
+    return started[-1]
 
 
 def follow(run_id: str, patience: float) -> None:

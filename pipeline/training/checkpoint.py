@@ -78,10 +78,16 @@ class Checkpointer(pl.Callback):
         self.seconds = seconds
         self.saved_at = time.monotonic()
         self.signum: int | None = None
+        self.before: dict[int, Any] = {}  # the handlers that stood here before
         self.random: dict[str, Any] | None = None
 
     def interrupt(self, signum: int, frame: Any) -> None:
         self.signum = signum
+
+    def unlisten(self) -> None:
+        """Gives signals back to whoever had them: for what comes after a training, a next one perhaps."""
+        for signum, handler in self.before.items():
+            signal.signal(signum, handler)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -96,7 +102,7 @@ class Checkpointer(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for signum in (signal.SIGTERM, signal.SIGINT):  # instead of Lightning's, which end a run without a checkpoint
-            signal.signal(signum, self.interrupt)
+            self.before[signum] = signal.signal(signum, self.interrupt)
         self.saved_at = time.monotonic()
         if self.random is None:
             return

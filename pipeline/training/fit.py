@@ -9,6 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, TQDMProgressBar
+from safetensors.torch import load_file
 
 from pipeline.config.schema import Config
 from pipeline.data import store
@@ -17,35 +18,66 @@ from pipeline.project.errors import ConfigError, TrainingError
 from pipeline.tracking.journal import Journal
 from pipeline.training.checkpoint import Checkpointer, CheckpointFiles, newest
 from pipeline.training.loader import BatchLoader
+from pipeline.training.objective import Objective
 from pipeline.training.recorder import Recorder
 from pipeline.training.task import Task
 
-VALIDATION_BATCH = 2000  # rows at once; no gradients are kept, so it bounds memory alone
+PRETRAINED = "pretrained.safetensors"
 
 
 def fit(
-    config: Config, spec: dict[str, Any], encoder: dict[str, Any], folder: Path, journal: Journal
+    config: Config, spec: dict[str, Any], encoder: dict[str, Any], folder: Path, journal: Journal, data: Path
 ) -> dict[str, Any]:
-    """Trains to the end, from the newest whole checkpoint in `folder` if there is one: {best, history}."""
+    """Trains on `data` to the end, from the newest whole checkpoint in `folder` if there is one: {best, history}."""
     quieten()
     device = prepare_device(config)
     pl.seed_everything(config.seed, verbose=False)
-    train, val = (on_device(store.load_split(split, spec), device) for split in ("train", "val"))
-    task = Task(build(config.model.model_dump(), encoder), config, len(encoder["labels"]), len(train["targets"]))
+    train, val = (on_device(store.load_split(split, spec, data), device) for split in ("train", "val"))
     training = config.training
+    task = build_task(config, spec, encoder, data, device)
     recorder = Recorder(folder, journal, training, config.tracking.log_every_steps)
     checkpoint = resume_from(folder)
-    trainer = build_trainer(config, folder, recorder)
-    trainer.fit(
-        task,
-        BatchLoader(train, training.batch_size * steps_per_block(config, len(train["targets"])), seed=config.seed),
-        BatchLoader(val, VALIDATION_BATCH),
-        ckpt_path=checkpoint,
-        weights_only=True,
-    )
+    checkpointer = Checkpointer(folder, config.trainer.checkpoint_seconds)
+    trainer = build_trainer(config, [recorder, checkpointer])
+    steps = steps_per_block(config, len(train["targets"]))
+    lengths = lengths_of(train["inputs"], encoder) if training.bucket is not None else None
+    try:
+        trainer.fit(
+            task,
+            BatchLoader(train, training.batch_size, steps, config.seed, lengths, training.bucket or 1),
+            BatchLoader(val, config.trainer.validation_batch),
+            ckpt_path=checkpoint,
+            weights_only=True,
+        )
+    finally:
+        checkpointer.unlisten()
     if recorder.best is None or not (folder / recorder.best["file"]).is_file():
         raise TrainingError(f"the training ended without best weights by {training.monitor}; nothing is registered")
     return {"best": recorder.best, "history": recorder.history}
+
+
+def build_task(config: Config, spec: dict[str, Any], encoder: dict[str, Any], data: Path, device: torch.device) -> Task:
+    network = build(config.model.model_dump(), encoder, config.loss.name)
+    if (pretrained := store.file(PRETRAINED, spec, data)) is not None:
+        network.net.load_pretrained(load_file(pretrained))
+    about = spec["splits"]["train"]
+    objective = Objective(config, encoder, about.get("per_class", []))
+    return Task(network, objective, config, about["rows"], has_bf16(config, device))
+
+
+def has_bf16(config: Config, device: torch.device) -> bool:
+    """Whether to compute in bf16; "auto" asks whether the processor multiplies it by itself, as emulation is slow."""
+    if config.training.precision != "auto":
+        return config.training.precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+
+
+def lengths_of(inputs: torch.Tensor, encoder: dict[str, Any]) -> torch.Tensor:
+    """(N,) tokens of each text."""
+    return (inputs != encoder["padding"]).sum(dim=1).cpu()
 
 
 def steps_per_block(config: Config, rows: int) -> int:
@@ -54,9 +86,8 @@ def steps_per_block(config: Config, rows: int) -> int:
     return max(1, min(config.trainer.steps_per_block, steps // 4))
 
 
-def build_trainer(config: Config, folder: Path, recorder: Recorder) -> pl.Trainer:
+def build_trainer(config: Config, callbacks: list[pl.Callback]) -> pl.Trainer:
     training = config.training
-    callbacks: list[pl.Callback] = [recorder, Checkpointer(folder, config.trainer.checkpoint_seconds)]
     bar = sys.stderr.isatty()  # elsewhere the recorder's line for each epoch has to do
     if bar:
         callbacks.append(TQDMProgressBar(refresh_rate=2, leave=False))

@@ -7,24 +7,45 @@ from torch import Tensor
 
 
 class BatchLoader:
-    """Yields (inputs, targets) of `batch_size` rows, in an order that is a pure function of (seed, epoch).
+    """Yields (inputs, targets) of blocks of `steps` batches, in an order that is a pure function of (seed, epoch).
 
-    With `seed` None it is that of the data. Every sample comes once an epoch; the last batch may be smaller.
+    With `seed` None it is that of the data. Every sample comes once an epoch; the last batch may be smaller. With
+    `lengths` (N,), batches hold rows of like length: the order is sorted within windows of `bucket` batches, and the
+    batches are shuffled again.
     """
 
-    def __init__(self, tensors: dict[str, Tensor], batch_size: int, seed: int | None = None):
+    def __init__(
+        self,
+        tensors: dict[str, Tensor],
+        batch_size: int,
+        steps: int = 1,
+        seed: int | None = None,
+        lengths: Tensor | None = None,
+        bucket: int = 1,
+    ):
         self.inputs, self.targets = tensors["inputs"], tensors["targets"]
-        self.batch_size = batch_size
+        self.size = batch_size
+        self.batch_size = batch_size * steps
         self.seed = seed
+        self.lengths = lengths
+        self.bucket = bucket
         self.epoch = 0
-        self.position = 0  # batches of this epoch that were handed out
+        self.position = 0  # blocks of this epoch that were handed out
 
     def __len__(self) -> int:
         return -(-len(self.targets) // self.batch_size)
 
     def order(self) -> Tensor:
+        """(N,) rows."""
         generator = torch.Generator().manual_seed((self.seed << 32) + self.epoch)
-        return torch.randperm(len(self.targets), generator=generator)  # (N,)
+        order = torch.randperm(len(self.targets), generator=generator)
+        if self.lengths is None:
+            return order
+        whole = len(order) // self.size * self.size  # the smaller batch stays the last
+        windows = order[:whole].split(self.size * self.bucket)
+        alike = [window[self.lengths[window].argsort(stable=True)] for window in windows]
+        batches = torch.cat([*alike, order[:0]]).view(-1, self.size)
+        return torch.cat([batches[torch.randperm(len(batches), generator=generator)].view(-1), order[whole:]])
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         if self.position >= len(self):  # the epoch before was consumed to its last batch

@@ -28,9 +28,9 @@ FINISHED = "finished.json"
 CONTEXTS = {"train": "training", "val": "validation", "test": "testing"}
 
 
-def folder(config: Config, spec: dict[str, Any]) -> Path:
+def folder(config: Config, spec: dict[str, Any], suffix: str = "") -> Path:
     """Checkpoints lie outside DVC's outputs, which DVC deletes; the same settings on the same data share a folder."""
-    return paths.state("checkpoints", f"{config.hash[:16]}-{spec['fingerprint'][:16]}")
+    return paths.state("checkpoints", f"{config.hash[:16]}-{spec['fingerprint'][:16]}{suffix}")
 
 
 def made_by(config: Config) -> dict[str, str]:
@@ -119,7 +119,7 @@ def journalled(journal: Journal, config: Config) -> Iterator[None]:
         sampler.join()
 
 
-def describe(journal: Journal, config: Config, spec: dict[str, Any]) -> None:
+def describe(journal: Journal, config: Config, spec: dict[str, Any], data: Path) -> None:
     """Settings, lineage and data: what answers 'which data and settings made this?'."""
     settings = config.model_dump(mode="json")
     journal.params({key: value for key, value in flatten(settings) if not key.startswith("data.source.")})
@@ -141,4 +141,4 @@ def describe(journal: Journal, config: Config, spec: dict[str, Any]) -> None:
     )
     for split, context in CONTEXTS.items():
         about = spec["splits"][split]
-        journal.input(context, f"{spec['data']}-{split}", about["sha256"], str(paths.PROCESSED), about)
+        journal.input(context, f"{spec['data']}-{split}", about["sha256"], str(data), about)

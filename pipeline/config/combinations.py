@@ -1,0 +1,74 @@
+"""Settings that are well-formed alone and impossible beside one another: refused before any data is read."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline.config.data import RECORDS
+from pipeline.config.model import TAKES
+
+Problem = tuple[str, Any, str]  # key, given, allowed
+
+LOSSES = {"classification": ("cross_entropy", "binary"), "regression": ("mse", "huber"), "ranking": ("cross_entropy",)}
+MONITORS = {
+    "classification": ("val/accuracy", "val/loss"),
+    "regression": ("val/rmse", "val/mae", "val/r2", "val/loss"),
+    "ranking": ("val/ndcg_10", "val/hr_10", "val/mrr", "val/loss"),
+}
+
+
+def impossible(settings: dict[str, Any]) -> list[Problem]:
+    """(key, given, allowed) of each; `settings` need not be valid in any other way."""
+    return [*of_training(settings), *of_data_and_model(settings), *of_task(settings)]
+
+
+def at(settings: Any, key: str) -> Any:
+    for part in key.split("."):
+        settings = settings.get(part) if isinstance(settings, dict) else None
+    return settings
+
+
+def of_training(settings: dict[str, Any]) -> Iterator[Problem]:
+    patience, epochs = at(settings, "training.early_stopping.patience"), at(settings, "training.max_epochs")
+    if isinstance(patience, int) and isinstance(epochs, int) and patience >= epochs:
+        allowed = f"fewer than training.max_epochs = {epochs}, or it can never stop early"
+        yield "training.early_stopping.patience", patience, allowed
+    batch, accumulate = at(settings, "training.batch_size"), at(settings, "training.accumulate")
+    if isinstance(batch, int) and isinstance(accumulate, int) and accumulate > 0 and batch % accumulate:
+        yield "training.accumulate", accumulate, f"a divisor of training.batch_size = {batch}"
+
+
+def of_data_and_model(settings: dict[str, Any]) -> Iterator[Problem]:
+    kind, model = at(settings, "data.kind"), at(settings, "model.name")
+    records, takes = RECORDS.get(kind), TAKES.get(model)
+    if records and takes and records != takes:
+        able = ", ".join(name for name, taken in TAKES.items() if taken == records)
+        yield "model.name", model, f"a net for the {records} records of {at(settings, 'data.name')}: {able}"
+    encoder = at(settings, "pretrained.name")
+    if model == "bert" and encoder == "none":
+        yield "pretrained.name", encoder, "a pretrained encoder: minilm, or hub with pretrained.path"
+    augmentation = at(settings, "training.augmentation")
+    if records and records != "image" and isinstance(augmentation, dict) and any(augmentation.values()):
+        yield "training.augmentation", augmentation, f"all 0: it is for pictures, and these are {records} records"
+    bucket = at(settings, "training.bucket")
+    if records and records != "text" and bucket is not None:
+        yield "training.bucket", bucket, f"null: it is for texts, and these are {records} records"
+    if records == "behaviour" and at(settings, "cv") is not None:
+        yield "cv", at(settings, "cv"), "null: each user's last items are validation and test, so there are no folds"
+    split = at(settings, "data.prepare.split") or at(settings, "data.prepare")
+    shares = [at(split, name) for name in ("validation", "test")]
+    if all(isinstance(share, float) for share in shares) and sum(shares) >= 1:
+        yield "data.prepare validation and test", shares, "shares whose sum is below 1, or nothing is left to train on"
+
+
+def task_of(settings: dict[str, Any]) -> str:
+    given = at(settings, "data.prepare.task")
+    return "ranking" if at(settings, "data.kind") == "movielens" else given or "classification"
+
+
+def of_task(settings: dict[str, Any]) -> Iterator[Problem]:
+    task = task_of(settings)
+    for key, known in (("loss.name", LOSSES), ("training.monitor", MONITORS)):
+        given = at(settings, key)
+        everywhere = {name for names in known.values() for name in names}
+        if task in known and given in everywhere and given not in known[task]:
+            yield key, given, f"for {task}: {', '.join(known[task])}"

@@ -1,0 +1,247 @@
+"""The settings of data: where the raw files come from, and how each kind is prepared."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Discriminator, Field, Tag
+
+from pipeline.config.section import Name, Positive, Rate, Section, Sha256, Share
+
+# How a member or a file is turned into the bytes whose sum is known
+Unpack = Literal["none", "gzip", "mnist_pickle", "without_first_line"]
+Scaling = Literal["unit", "symmetric", "standard"]  # [0, 1] · [-1, 1] · mean 0, deviation 1; fitted on train
+
+
+def without_password(url: str) -> str:
+    if re.match(r"^[a-z]+://[^/]*:[^/]*@", url) and "${oc.env:" not in url:
+        raise ValueError("a URL must not hold a password; write ${oc.env:NAME} and set the variable NAME")
+    return url
+
+
+class FileSum(Section):
+    bytes: Positive
+    sha256: Sha256
+
+
+class Member(Section):
+    path: str  # in the archive; `outer.tar.gz!inner.txt` is a file of an archive in it
+    unpack: Unpack
+
+
+class UrlMirror(Section):
+    url: Annotated[str, Field(pattern=r"^(https?|file):"), AfterValidator(without_password)]  # {file} is the name
+    unpack: Literal["none", "gzip"]
+
+
+class ArchiveMirror(Section):
+    archive: Annotated[str, Field(pattern=r"^(https?|file):"), AfterValidator(without_password)]  # a zip or tar
+    members: dict[Name, Member]
+
+
+class PackageMirror(Section):
+    package: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+$")]
+    sha256: Sha256  # of the wheel, or of the sdist
+    members: dict[Name, Member]
+
+
+class InstalledMirror(Section):
+    installed: Name  # a package of this environment
+    members: dict[Name, Member]
+
+
+def kind_of_mirror(mirror: Any) -> str | None:
+    keys = mirror if isinstance(mirror, dict) else dir(mirror)
+    return next((key for key in ("package", "archive", "installed", "url") if key in keys), "url")
+
+
+Mirror = Annotated[
+    Annotated[UrlMirror, Tag("url")]
+    | Annotated[ArchiveMirror, Tag("archive")]
+    | Annotated[PackageMirror, Tag("package")]
+    | Annotated[InstalledMirror, Tag("installed")],
+    Discriminator(kind_of_mirror),
+]
+
+
+class Source(Section):
+    files: dict[Name, FileSum]
+    mirrors: Annotated[list[Mirror], Field(min_length=1)]
+
+
+class Folder(Section):
+    """A folder on this machine, as it was when `ratchet init` looked at it."""
+
+    folder: str
+    files: Positive
+    sha256: Sha256  # of the sorted list of [relative path, SHA-256 of the file]
+
+
+class Pretrained(Section):
+    """A pretrained text encoder with known sums: config.json, tokenizer.json, model.safetensors."""
+
+    name: Name
+    source: Source
+
+
+class Hub(Section):
+    """Any encoder of Hugging Face, by its name or by a local folder."""
+
+    name: Literal["hub"]
+    path: str
+
+
+class NoEncoder(Section):
+    name: Literal["none"]
+
+
+def kind_of_encoder(encoder: Any) -> str:
+    name = encoder.get("name") if isinstance(encoder, dict) else encoder.name
+    return name if name in ("none", "hub") else "pretrained"
+
+
+AnyEncoder = Annotated[
+    Annotated[NoEncoder, Tag("none")] | Annotated[Hub, Tag("hub")] | Annotated[Pretrained, Tag("pretrained")],
+    Discriminator(kind_of_encoder),
+]
+
+
+class FileFormat(Section):
+    """How a table lies in its file; separator, encoding, header and skip_lines are of CSV alone."""
+
+    name: Literal["csv", "parquet", "jsonl"]
+    separator: Annotated[str, Field(min_length=1, max_length=1)]
+    encoding: str  # as Python names it: utf-8, latin-1, utf-16
+    header: bool  # whether the first line names the columns; if not, prepare.columns and then the target do, in order
+    skip_lines: Annotated[int, Field(ge=0)]  # before the header
+
+
+class Column(Section):
+    name: str
+    type: Literal["number", "category", "date", "ignore"]
+
+
+def each_once(columns: list[Column]) -> list[Column]:
+    names = [column.name for column in columns]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"each column has one entry; there are more of {', '.join(twice)}")
+    return columns
+
+
+class SplitRule(Section):
+    validation: Annotated[float, Field(gt=0, lt=1)]  # share of the rows
+    test: Annotated[float, Field(gt=0, lt=1)]
+    group: str | None  # column: rows of one value stay on one side
+    time: str | None  # column: the latest rows are test, those before validation
+
+
+class PrepareMnist(Section):
+    validation: Positive  # rows, the last of the published train split
+    scaling: Scaling
+    max_quarantined: Share
+
+
+class PrepareImages(Section):
+    validation: Annotated[float, Field(gt=0, lt=1)]
+    test: Annotated[float, Field(gt=0, lt=1)]
+    size: Annotated[list[Positive], Field(min_length=2, max_length=2)]  # height, width in pixels
+    channels: Literal[1, 3]
+    scaling: Scaling
+    max_quarantined: Share
+
+
+class PrepareReviews(Section):
+    validation: Annotated[float, Field(gt=0, lt=1)]
+    test: Annotated[float, Field(gt=0, lt=1)]
+    max_length: Positive  # tokens; longer texts are cut
+    max_quarantined: Share
+
+
+class PrepareText(Section):
+    format: FileFormat
+    text: str  # column
+    target: str  # column
+    task: Literal["classification", "regression"]
+    split: SplitRule
+    max_length: Positive
+    max_quarantined: Share
+
+
+class PrepareBehaviour(Section):
+    window: Positive  # items of a user's past that the net sees, the latest
+    ties: Literal["item", "file"]  # ratings of one second, in order of the items' or of the ratings' lines
+    max_quarantined: Share
+
+
+class PrepareTable(Section):
+    format: FileFormat
+    target: str
+    task: Literal["classification", "regression"]
+    # All but the target; in a file without a header the target may stand among them, of type ignore, to mark its place
+    columns: Annotated[list[Column], AfterValidator(each_once)]
+    split: SplitRule
+    scaling: Scaling
+    missing: Literal["fill", "drop"]  # fill: a number's median on train and a flag; a category of its own
+    # Numbers further than outlier_iqr × IQR from train's quartiles: clip everywhere, or drop such rows of train
+    outliers: Literal["keep", "clip", "drop"]
+    outlier_iqr: Rate
+    duplicates: Literal["keep", "drop"]  # rows that are equal in every column; those that are kept stay on one side
+    max_categories: Positive  # of a column, the most frequent on train; the rest share one
+    max_quarantined: Share
+    slices: list[str]  # columns by whose values the report scores the test rows
+
+
+class MnistData(Section):
+    name: Name
+    kind: Literal["mnist"]
+    source: Source
+    prepare: PrepareMnist
+
+
+class ImagesData(Section):
+    name: Name
+    kind: Literal["images"]
+    source: Folder
+    prepare: PrepareImages
+
+
+class ReviewsData(Section):
+    name: Name
+    kind: Literal["reviews"]
+    source: Source
+    prepare: PrepareReviews
+
+
+class TextData(Section):
+    name: Name
+    kind: Literal["text"]
+    source: Source
+    prepare: PrepareText
+
+
+class MovielensData(Section):
+    name: Name
+    kind: Literal["movielens"]
+    source: Source
+    prepare: PrepareBehaviour
+
+
+class TableData(Section):
+    name: Name
+    kind: Literal["table"]
+    source: Source
+    prepare: PrepareTable
+
+
+AnyData = Annotated[
+    MnistData | ImagesData | ReviewsData | TextData | MovielensData | TableData, Field(discriminator="kind")
+]
+
+# Encoder kind of each data kind: what a net must be able to take
+RECORDS = {
+    "mnist": "image",
+    "images": "image",
+    "reviews": "text",
+    "text": "text",
+    "movielens": "behaviour",
+    "table": "table",
+}

@@ -1,0 +1,182 @@
+"""One pass over a table's file: each cell read once, into a scratch file of typed columns that can be read again."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from pipeline.config.data import PrepareTable
+from pipeline.data.dates import form_of
+from pipeline.data.faults import explained
+from pipeline.data.profile import is_plain
+from pipeline.data.reading import Table
+from pipeline.data.splits import Unusable
+from pipeline.encoders import cells
+from pipeline.encoders.table import LARGEST, NEEDED
+from pipeline.project.errors import DataError
+
+# No column's name begins with a blank: reading.stripped
+TARGET, GROUP, TIME, HASH, WRONG, GAP, BLANK = " target", " group", " time", " hash", " wrong", " gap", " blank"
+BATCH = 100_000  # rows
+LOOK = 10_000  # rows in which the form of dates is looked for
+MOST_QUARANTINED = 200_000  # rows that are kept whole, in memory
+
+
+@dataclass(frozen=True)
+class Check:
+    """A reason for which a row can't be used: where `fails` holds, as the cell of `column` is not what is `needed`."""
+
+    fails: pl.Expr
+    column: str
+    needed: str
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """The scratch file: columns as cells.read gives them, by their names, and those that are named above."""
+
+    table: Table
+    path: Path
+    rows: int
+    checks: list[Check]
+    dates: dict[str, str | None]  # column → form
+
+    def column(self, name: str) -> pl.Series:
+        return pl.scan_ipc(self.path).select(name).collect().to_series()
+
+    def batches(self, names: Sequence[str]) -> Iterator[tuple[int, pl.DataFrame]]:
+        """(first row, columns) of BATCH rows each."""
+        for start in range(0, self.rows, BATCH):
+            yield start, pl.scan_ipc(self.path).select(names).slice(start, BATCH).collect()
+
+    def unusable(self, wrong: np.ndarray) -> list[Unusable]:
+        """The rows (ascending) of which `wrong` (N,) names a check, whole, with the line and the reason."""
+        rows = np.flatnonzero(wrong >= 0)
+        kept = pl.Series(rows, dtype=pl.UInt64).implode()
+        frame = self.table.frame.with_row_index(" row").filter(pl.col(" row").cast(pl.UInt64).is_in(kept))
+        records = frame.drop(" row").collect().iter_rows(named=True)
+        places = self.table.where(rows.tolist(), self.rows)
+        return [
+            Unusable(row, f"{place}: {reason(self.checks[wrong[row]], record)}", as_json(record))
+            for row, place, record in zip(rows.tolist(), places, records, strict=True)
+        ]
+
+
+def reason(check: Check, record: dict[str, Any]) -> str:
+    value = record[check.column]
+    empty = value is None or (isinstance(value, str) and value.strip() in cells.WORDS) or value != value
+    given = "is empty" if empty else f"holds {value!r}"
+    return f"column {check.column!r} {given}; it needs {check.needed}"
+
+
+def as_json(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, ensure_ascii=False, default=str).encode()
+
+
+def parse(table: Table, settings: PrepareTable, folder: Path) -> Parsed:
+    schema = table.schema
+    read = {column.name: column.type for column in settings.columns if column.type != "ignore"}
+    read |= {name: "category" for name in settings.slices if name not in read}
+    refuse_nested(schema, [*read, settings.target])
+    dates = forms(table, [name for name, kind in read.items() if kind == "date"])
+    columns = {name: reading(name, kind, dates.get(name)) for name, kind in read.items()}
+    used = [column.name for column in settings.columns if column.type != "ignore"]
+    columns |= roles(table, settings, dates)
+    checks = checks_of(settings, columns.keys(), read)
+    wrong = pl.coalesce(pl.when(check.fails).then(pl.lit(place, pl.Int16)) for place, check in enumerate(checks))
+    columns[HASH] = pl.sum_horizontal(
+        pl.col(name).hash(place) for place, name in enumerate(table.names) if not schema[name].is_nested()
+    )
+    columns[BLANK] = pl.all_horizontal(pl.col(table.names).is_null())
+    frame = table.frame.select(expression.alias(name) for name, expression in columns.items())
+    gap = pl.any_horizontal(pl.col(used).is_null()) if used else pl.lit(False)
+    frame = frame.with_columns(wrong.alias(WRONG), gap.alias(GAP))
+    path = folder / "parsed.ipc"
+    with explained(table):
+        frame.sink_ipc(path, record_batch_size=BATCH)
+    rows = pl.scan_ipc(path).select(pl.len()).collect().item()
+    return Parsed(table, path, rows, checks, dates)
+
+
+def reading(name: str, kind: str, form: str | None = None) -> pl.Expr:
+    """cells.read of a column, in a stream."""
+    made = pl.String if kind == "category" else pl.Float64
+    return pl.col(name).map_batches(lambda series: cells.read(kind, series, form), made, is_elementwise=True)
+
+
+def roles(table: Table, settings: PrepareTable, dates: dict[str, str | None]) -> dict[str, pl.Expr]:
+    """Target, group and time."""
+    split = settings.split
+    found = {TARGET: reading(settings.target, "number" if settings.task == "regression" else "category")}
+    if split.group is not None:
+        group = reading(split.group, "category")
+        found[GROUP] = pl.when(group.is_not_null()).then(group.hash(0))
+    if split.time is not None:
+        kind, form = kind_of_time(table, settings, dates)
+        found[TIME] = reading(split.time, kind, form)
+    return found
+
+
+def kind_of_time(table: Table, settings: PrepareTable, dates: dict[str, str | None]) -> tuple[str, str | None]:
+    name = settings.split.time
+    kind = next((column.type for column in settings.columns if column.name == name), "ignore")
+    if kind in ("number", "date"):
+        return kind, dates.get(name)
+    if table.schema[name].is_numeric():
+        return "number", None
+    texts = head(table, name)
+    numbers = cells.read("number", texts).is_finite().sum()
+    return ("number", None) if 2 * numbers > texts.count() else ("date", forms(table, [name])[name])
+
+
+def head(table: Table, name: str) -> pl.Series:
+    with explained(table):
+        return table.frame.select(name).head(LOOK).collect().to_series()
+
+
+def forms(table: Table, names: list[str]) -> dict[str, str | None]:
+    """The form of each column of dates; DataError where day and month can't be told apart, or where they are none."""
+    found = {}
+    for name in names:
+        texts = head(table, name)
+        if texts.dtype != pl.String:
+            found[name] = None
+            continue
+        dates = form_of(texts)
+        if dates.ambiguous:
+            raise DataError(
+                f"the dates of column {name!r}, such as {texts.drop_nulls()[0]!r}, may be day/month or month/day.\n"
+                "Write them as 2024-01-31 in the file, or give the column the type ignore in data.prepare.columns"
+            )
+        found[name] = dates.form
+    return found
+
+
+def checks_of(settings: PrepareTable, columns: Sequence[str], kinds: dict[str, str]) -> list[Check]:
+    """In the order in which they are tried; a row fails by the first."""
+    target = pl.col(TARGET)
+    if settings.task == "regression":
+        bad = target.is_null() | target.is_nan() | (target.abs() > LARGEST)
+        checks = [Check(bad, settings.target, NEEDED["number"])]
+    else:
+        checks = [Check(target.is_null(), settings.target, "a class")]
+    if GROUP in columns:
+        checks.append(Check(pl.col(GROUP).is_null(), settings.split.group, "a group, by data.prepare.split.group"))
+    if TIME in columns:
+        needed = "a number or date, by data.prepare.split.time"
+        checks.append(Check(pl.col(TIME).is_null() | pl.col(TIME).is_nan(), settings.split.time, needed))
+    checks += [Check(pl.col(name).is_nan(), name, NEEDED[kind]) for name, kind in kinds.items() if kind in NEEDED]
+    return checks
+
+
+def refuse_nested(schema: pl.Schema, names: list[str]) -> None:
+    for name in names:
+        if not is_plain(schema[name]):
+            raise DataError(
+                f"column {name!r} is of type {schema[name]}; a cell is one number, text or date.\n"
+                "Give it the type ignore in data.prepare.columns, or write its parts as columns"
+            )

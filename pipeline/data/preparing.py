@@ -1,0 +1,41 @@
+"""From data/raw to data/processed, or to the folder of one fold of a cross-validation."""
+
+import importlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from pipeline.config.schema import Config
+from pipeline.data import store
+from pipeline.data.splits import Fold, counts
+from pipeline.project import paths
+
+
+def prepare(config: Config, fold: Fold | None = None, folder: Path = paths.PROCESSED) -> dict[str, Any]:
+    """Writes what pipeline/data/KIND.py makes of the raw data; returns its spec."""
+    kind = importlib.import_module(f"pipeline.data.{config.data.kind}")
+    try:
+        prepared = kind.prepare(paths.RAW, config, fold)
+        about = {
+            "data": config.data.name,
+            "kind": prepared.encoder["kind"],
+            "task": prepared.encoder["task"],
+            "inputs": {"shape": prepared.encoder["shape"], "dtype": prepared.encoder["dtype"]},
+            "classes": prepared.encoder["labels"] if prepared.encoder["task"] == "classification" else [],
+            "counts": counts(prepared.splits),
+            "statistics": prepared.statistics,
+            "examples": prepared.examples,
+        }
+        return store.write(prepared, about, folder)
+    finally:
+        clear_scratch()
+
+
+def clear_scratch() -> None:
+    """Removes this process's scratch folder, and those of processes that were killed."""
+    for folder in paths.state("scratch").glob("*"):
+        if folder.name == str(os.getpid()) or not psutil.pid_exists(int(folder.name)):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,169 @@
+"""Tables of any person: numbers, categories and dates of a CSV, Parquet or JSON-lines file."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.config.data import PrepareTable, TableData
+from pipeline.config.schema import Config
+from pipeline.data import fitting
+from pipeline.data.assignment import NONE, TEST, TRAIN, VAL, assign
+from pipeline.data.parsing import GROUP, HASH, TIME, Parsed, parse
+from pipeline.data.reading import Table, open_table
+from pipeline.data.sifting import cleaned, refuse_single_class, set_apart, targets_of
+from pipeline.data.slicing import examples, slices
+from pipeline.data.splits import Fold, Prepared, Split, Unusable, refuse_missing_classes
+from pipeline.encoders.frames import named
+from pipeline.encoders.table import inputs
+from pipeline.project import paths
+from pipeline.project.errors import DataError
+from pipeline.project.files import sha256
+
+SIDES = {"train": TRAIN, "val": VAL, "test": TEST}
+
+
+def prepare(raw: Path, config: Config, fold: Fold | None = None) -> Prepared:
+    """Rows that can't be used are quarantined under train; those that the settings drop are counted in statistics."""
+    settings = config.data.prepare
+    scratch = Path(tempfile.mkdtemp(dir=paths.scratch()))
+    table = opened(raw, config.data, scratch)
+    parsed = parse(table, settings, scratch)
+    if not parsed.rows:
+        raise DataError(f"{table.path} has no rows below its header; give a table with a row for each example")
+    targets, labels, wrong = targets_of(parsed, settings)
+    unusable = set_apart(parsed, wrong, settings.max_quarantined)
+    kept, dropped = cleaned(parsed, settings, wrong)
+    if settings.task == "classification":
+        refuse_single_class(parsed, settings.target, labels)
+    sides = np.full(parsed.rows, NONE, np.int8)
+    sides[kept] = dealt(parsed, settings, targets[kept], kept, fold)
+    if settings.outliers == "drop":
+        far = fitting.far_out(parsed, settings, sides == TRAIN)
+        sides[far], dropped["outliers"] = NONE, int(far.sum())
+    columns, statistics = fitting.fit(parsed, settings, sides == TRAIN)
+    encoder = encoder_of(settings, columns, labels, targets[sides == TRAIN])
+    splits = written(parsed, encoder, sides, targets, unusable, scratch)
+    if labels:
+        refuse_missing_classes(splits, labels)
+    test = splits["test"]
+    splits["test"] = Split(test.inputs, test.targets, test.rows, [], slices(parsed, settings, statistics, test.rows))
+    about = {"rows": parsed.rows, "dropped": dropped, "columns": statistics}
+    return Prepared(splits, encoder, about, examples(parsed, encoder, test.rows))
+
+
+def opened(raw: Path, data: TableData, scratch: Path) -> Table:
+    """The one file of the source, as it was named by its sum, with all the columns that the settings name."""
+    settings = data.prepare
+    if len(data.source.files) != 1:
+        raise DataError(f"data.source.files names {', '.join(data.source.files)}; a table is one file")
+    ((name, wanted),) = data.source.files.items()
+    path = raw / name
+    if path.is_file() and (given := sha256(path)) != wanted.sha256:
+        raise DataError(
+            f"{path} was altered: SHA-256 {given};\nexpected {wanted.sha256}.\nType: dvc repro --force download"
+        )
+    listed = [column.name for column in settings.columns]
+    order = listed if settings.target in listed else [*listed, settings.target]
+    table = open_table(path, settings.format, scratch, order)
+    split = settings.split
+    roles = {"target": settings.target, "split.group": split.group, "split.time": split.time}
+    for role, column in roles.items():
+        if column is not None:
+            named(table.names, [column], f"data.prepare.{role} can't be found: {path} has")
+    named(table.names, [*listed, *settings.slices], f"data.prepare.columns or slices can't be found: {path} has")
+    for column in table.names:
+        if column not in (*listed, settings.target) and settings.format.name != "jsonl":
+            raise DataError(
+                f"{path} has a column {column!r} that data.prepare.columns does not name.\n"
+                f"Add it there: {{name: {column}, type: number, category, date or ignore}}"
+            )
+    if any(column.name == settings.target and column.type != "ignore" for column in settings.columns):
+        raise DataError(
+            f"data.prepare.columns gives the target {settings.target!r} to the net as an input.\n"
+            "Take it out there, or give it the type ignore"
+        )
+    if all(column.type == "ignore" for column in settings.columns):
+        raise DataError("data.prepare.columns has no column to learn from; give one the type number, category or date")
+    return table
+
+
+def dealt(
+    parsed: Parsed, settings: PrepareTable, targets: np.ndarray, kept: np.ndarray, fold: Fold | None
+) -> np.ndarray:
+    """The side of each kept row; rows that are equal in every column stay on one side, as those of a group do."""
+    split, groups, times = settings.split, None, None
+    if split.time is not None:
+        times = parsed.column(TIME).gather(kept).to_numpy()
+    if split.group is not None:
+        groups = parsed.column(GROUP).gather(kept)
+    elif times is None and settings.duplicates == "keep":
+        hashes = parsed.column(HASH).gather(kept)
+        groups = hashes if hashes.n_unique() < len(hashes) else None
+    if groups is not None:
+        groups = by_appearance(groups.to_numpy())
+    return assign(targets, split.validation, split.test, groups, times, fold)
+
+
+def by_appearance(hashes: np.ndarray) -> np.ndarray:
+    """0, 1, … in the order of first appearance, so that nothing depends on how Polars hashes."""
+    _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+    place = np.empty(len(first), np.int64)
+    place[np.argsort(first)] = np.arange(len(first))
+    return place[inverse]
+
+
+def encoder_of(
+    settings: PrepareTable, columns: list[dict[str, Any]], labels: list[str], targets: np.ndarray
+) -> dict[str, Any]:
+    """`targets` are train's."""
+    width = sum(1 if column["type"] == "category" else len(column["parts"]) + column["flag"] for column in columns)
+    encoder = {
+        "kind": "table",
+        "task": settings.task,
+        "shape": [width],
+        "dtype": "float32",
+        "labels": labels,
+        "missing": settings.missing,
+        "columns": columns,
+    }
+    if settings.task == "regression":
+        mean, std = float(targets.mean(dtype=np.float64)), float(targets.std(dtype=np.float64))
+        if not std:
+            raise DataError(
+                f"the target {settings.target!r} is {mean:g} in every row of train; there is nothing to learn.\n"
+                "Name another data.prepare.target, or give rows that differ"
+            )
+        encoder["target"] = {"mean": mean, "std": std}
+    return encoder
+
+
+def written(
+    parsed: Parsed,
+    encoder: dict[str, Any],
+    sides: np.ndarray,
+    targets: np.ndarray,
+    unusable: list[Unusable],
+    scratch: Path,
+) -> dict[str, Split]:
+    """The splits, their inputs encoded a batch at a time into files of `scratch` and mapped from there."""
+    files = {name: scratch / f"{name}.float32" for name in SIDES}
+    handles = {name: path.open("wb") for name, path in files.items()}
+    try:
+        for start, batch in parsed.batches([column["name"] for column in encoder["columns"]]):
+            encoded, here = inputs(encoder, batch), sides[start : start + len(batch)]
+            for name, side in SIDES.items():
+                handles[name].write(encoded[here == side].tobytes())
+    finally:
+        for handle in handles.values():
+            handle.close()
+    splits = {}
+    for name, side in SIDES.items():
+        rows = np.flatnonzero(sides == side)
+        if not len(rows):
+            raise DataError(f"no row is left for {name}; give more data, or another data.prepare.split in params.yaml")
+        mapped = np.memmap(files[name], np.float32, "r", shape=(len(rows), *encoder["shape"]))
+        wanted = targets[rows].astype(np.int64 if encoder["labels"] else np.float32, copy=False)
+        splits[name] = Split(mapped, wanted, rows, unusable if name == "train" else [])
+    return splits

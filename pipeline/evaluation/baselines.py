@@ -1,0 +1,136 @@
+"""What needs no net: each baseline gives outputs as a bundle does, so that the same code scores it.
+
+Pictures have the majority class alone: what would be more honest takes longer than seconds (logistic regression on
+MNIST's pixels), or is a net.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.data.encoding import decode
+from pipeline.evaluation import ease
+from pipeline.evaluation.ranking import popularity
+from pipeline.evaluation.scoring import OutputsOf
+
+MOST_CLASSES = 50  # beyond, a fitted baseline takes more than seconds
+ROUNDS, TREES = 100, 500  # of boosting; of all rounds and classes together
+MOST_CODES = 255  # of a column that scikit-learn's boosting takes for categories
+TEXTS = 200_000  # of all classes together: a linear model of texts takes as long as both are many
+FEATURES = 100_000  # words and pairs of words
+SURE = 1e-7  # the least probability that a baseline gives, so that its logits are finite
+SEED = 0  # of the choice of rows and of scikit-learn; not the run's seed, for a baseline is the same for all nets
+
+Split = dict[str, Tensor]
+
+
+def baselines(encoder: dict[str, Any], load_train: Callable[[], Split], test: Split, rows: int) -> dict[str, OutputsOf]:
+    """Name → outputs for inputs (B, …), as Bundle.outputs gives them; fitted on at most `rows` rows of train.
+
+    Those of a ranking are fitted on the histories in the test inputs: all that the users did before the item asked for.
+    """
+    if encoder["task"] == "ranking":
+        return of_ranking(test["inputs"], len(encoder["labels"]))
+    train = load_train()
+    if encoder["task"] == "regression":
+        simple = {"mean": lambda inputs: torch.zeros(len(inputs), 1)}
+    else:
+        simple = {"majority": majority(train["targets"], len(encoder["labels"]))}
+    classes = len(encoder["labels"])
+    seen = some(train, min(rows, TEXTS // max(1, classes)) if encoder["kind"] == "text" else rows)
+    if encoder["kind"] not in FITTED or classes > MOST_CLASSES or len(seen["targets"].unique()) < 2:
+        return simple
+    return simple | FITTED[encoder["kind"]](encoder, seen)
+
+
+def of_ranking(histories: Tensor, items: int) -> dict[str, OutputsOf]:
+    counts = popularity(histories, items).float()
+    found: dict[str, OutputsOf] = {"popularity": lambda inputs: counts.expand(len(inputs), -1)}
+    if items <= ease.MOST_ITEMS:
+        found["ease"] = ease.ease(histories, items)
+    return found
+
+
+def majority(targets: Tensor, classes: int) -> OutputsOf:
+    """Each class as probable as it is frequent in train, so the most frequent is always predicted."""
+    counts = torch.bincount(targets, minlength=classes)
+    logits = (counts / counts.sum()).clamp(min=SURE).log()
+    return lambda inputs: logits.expand(len(inputs), -1)
+
+
+def some(split: Split, rows: int) -> Split:
+    """At most `rows` of the split's rows, drawn evenly, in their order."""
+    if len(split["targets"]) <= rows:
+        return split
+    drawn = np.random.default_rng(SEED).choice(len(split["targets"]), rows, replace=False)
+    chosen = torch.from_numpy(np.sort(drawn))
+    return {name: tensor[chosen] for name, tensor in split.items()}
+
+
+def of_text(encoder: dict[str, Any], train: Split) -> dict[str, OutputsOf]:
+    """Words and pairs of words, weighted (TF-IDF), and a linear model on what the net's tokens say."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.pipeline import make_pipeline
+
+    texts = decode(encoder, train["inputs"].numpy())
+    if not any(re.search(r"\w", text) for text in texts):
+        return {}
+    # Words of one letter too: tokenizers part Chinese into such
+    words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\w+", sublinear_tf=True, max_features=FEATURES)
+    regression = encoder["task"] == "regression"
+    linear = Ridge(solver="sparse_cg") if regression else LogisticRegression(C=4.0, max_iter=1000)
+    model = make_pipeline(words, linear).fit(texts, wanted(encoder, train))
+    return {"tf_idf": outputs_of(encoder, model, lambda inputs: decode(encoder, inputs))}
+
+
+def of_table(encoder: dict[str, Any], train: Split) -> dict[str, OutputsOf]:
+    """Gradient-boosted trees with scikit-learn's own settings; fewer rounds where each grows a tree for every class."""
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+    kind = HistGradientBoostingRegressor if encoder["task"] == "regression" else HistGradientBoostingClassifier
+    classes = len(encoder["labels"])
+    model = kind(
+        max_iter=min(ROUNDS, TREES // classes) if classes > 2 else ROUNDS,
+        categorical_features=categorical(encoder),
+        early_stopping=False,  # which would need two rows of each class
+        random_state=SEED,
+    )
+    model.fit(train["inputs"].numpy(), wanted(encoder, train))
+    return {"boosting": outputs_of(encoder, model, lambda given: given)}
+
+
+def categorical(encoder: dict[str, Any]) -> list[int]:
+    """Inputs that are codes of categories, the last ones; those of too many values are taken for numbers."""
+    sizes = [len(column["values"]) + 1 for column in encoder["columns"] if column["type"] == "category"]
+    first = encoder["shape"][0] - len(sizes)
+    return [first + place for place, size in enumerate(sizes) if size <= MOST_CODES]
+
+
+FITTED = {"text": of_text, "table": of_table}
+
+
+def wanted(encoder: dict[str, Any], train: Split) -> np.ndarray:
+    """Targets as a net learns them: classes, or numbers in standard deviations."""
+    targets = train["targets"].numpy()
+    if encoder["task"] != "regression":
+        return targets
+    return (targets.astype(np.float64) - encoder["target"]["mean"]) / encoder["target"]["std"]
+
+
+def outputs_of(encoder: dict[str, Any], model: Any, records_of: Callable[[np.ndarray], Any]) -> OutputsOf:
+    """A fitted scikit-learn model as a bundle's outputs; a class that its rows lacked is never predicted."""
+
+    def predicted(inputs: Tensor) -> Tensor:
+        return torch.from_numpy(model.predict(records_of(inputs.numpy()))).float().reshape(-1, 1)
+
+    def logits(inputs: Tensor) -> Tensor:
+        found = torch.full((len(inputs), len(encoder["labels"])), SURE, dtype=torch.float64)
+        found[:, torch.from_numpy(model.classes_)] = torch.from_numpy(model.predict_proba(records_of(inputs.numpy())))
+        return found.clamp(min=SURE).log()
+
+    return predicted if encoder["task"] == "regression" else logits

@@ -1,0 +1,118 @@
+"""What a task is trained for and how an epoch is scored: the loss, and the metrics of train and validation."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, huber_loss, mse_loss
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError, R2Score
+
+from pipeline.config.schema import Config
+from pipeline.models.outputs import without_seen
+
+CUT = 10  # of a ranked list
+
+
+class Objective(nn.Module):
+    """`quality` names what is summed over a training epoch: the share of right answers, or the mean absolute error."""
+
+    def __init__(self, config: Config, encoder: dict[str, Any], per_class: list[int]):
+        """`per_class`: rows of each class in train, for balanced weights; empty where there are no classes."""
+        super().__init__()
+        self.settings = config.loss
+        self.task: str = encoder["task"]
+        self.quality = "mae" if self.task == "regression" else "accuracy"
+        self.smoothing = getattr(config.loss, "label_smoothing", 0.0)
+        weights = None
+        if getattr(config.loss, "class_weights", "none") == "balanced":
+            counts = torch.tensor(per_class, dtype=torch.float32)
+            weights = counts.sum() / (len(counts) * counts)
+        target = encoder.get("target", {"mean": 0.0, "std": 1.0})
+        self.register_buffer("weights", weights, persistent=False)
+        self.mean, self.std = target["mean"], target["std"]
+        self.metrics = METRICS[self.task](encoder)
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """(B,) of outputs (B, …); a regression's in standard deviations of train's targets.
+
+        Their mean is the batch's loss. Not torch's weighted mean, which is another for each batch's mix of classes.
+        """
+        if self.task != "regression":
+            return cross_entropy(outputs, targets, self.weights, reduction="none", label_smoothing=self.smoothing)
+        given, wanted = outputs.squeeze(1), (targets - self.mean) / self.std
+        if self.settings.name == "huber":
+            return huber_loss(given, wanted, reduction="none", delta=self.settings.delta)
+        return mse_loss(given, wanted, reduction="none")
+
+    def qualities(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The sum over the batch of right answers, or of absolute errors in the target's unit."""
+        if self.task != "regression":
+            return (outputs.argmax(dim=1) == targets).sum()
+        return (self.unscaled(outputs) - targets).abs().sum()
+
+    def unscaled(self, outputs: Tensor) -> Tensor:
+        return outputs.squeeze(1) * self.std + self.mean
+
+    def update(self, outputs: Tensor, targets: Tensor, inputs: Tensor) -> None:
+        """Adds a batch of validation to the metrics."""
+        if self.task == "regression":
+            self.metrics.update(self.unscaled(outputs.double()), targets.double())
+        elif self.task == "ranking":
+            self.metrics.update(outputs, targets, inputs)
+        else:
+            self.metrics.update(outputs, targets)
+
+    def compute(self) -> dict[str, Tensor]:
+        """val/NAME of the metrics since the last call; without what such rows do not define, as R² of a single one."""
+        found = {f"val/{name}": value.float() for name, value in self.metrics.compute().items()}
+        self.metrics.reset()
+        return {name: value for name, value in found.items() if value.isfinite()}
+
+
+class Ranking(Metric):
+    """Hit rate, NDCG at 10 and mean reciprocal rank of one target among all items that were not seen before."""
+
+    full_state_update = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("hits", "gains", "reciprocals", "count"):
+            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, outputs: Tensor, targets: Tensor, inputs: Tensor) -> None:
+        scores = without_seen(outputs, inputs)  # (B, items)
+        ranks = 1 + (scores > scores.gather(1, targets.unsqueeze(1))).sum(dim=1)  # (B,)
+        hits = (ranks <= CUT).double()
+        self.hits += hits.sum()
+        self.gains += (hits / (ranks + 1).double().log2()).sum()
+        self.reciprocals += (1 / ranks.double()).sum()
+        self.count += len(ranks)
+
+    def compute(self) -> dict[str, Tensor]:
+        return {
+            f"hr_{CUT}": self.hits / self.count,
+            f"ndcg_{CUT}": self.gains / self.count,
+            "mrr": self.reciprocals / self.count,
+        }
+
+
+class DefinedR2(R2Score):
+    """NaN of a single row, where torchmetrics raises."""
+
+    def compute(self) -> Tensor:
+        return super().compute() if self.total > 1 else torch.tensor(float("nan"))
+
+
+def of_classification(encoder: dict[str, Any]) -> MetricCollection:
+    return MetricCollection({"accuracy": MulticlassAccuracy(len(encoder["labels"]), average="micro")})
+
+
+def of_regression(encoder: dict[str, Any]) -> MetricCollection:
+    # in float64, for squares of large numbers; Lightning leaves their type alone
+    metrics = {"mae": MeanAbsoluteError(), "rmse": MeanSquaredError(squared=False), "r2": DefinedR2()}
+    return MetricCollection({name: metric.set_dtype(torch.float64) for name, metric in metrics.items()})
+
+
+METRICS = {"classification": of_classification, "regression": of_regression, "ranking": lambda encoder: Ranking()}

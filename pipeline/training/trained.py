@@ -1,0 +1,60 @@
+"""One training, however it comes about: found finished, gone on with after a kill, or begun."""
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+
+from pipeline.config.schema import Config
+from pipeline.data import store
+from pipeline.models import bundle
+from pipeline.project import paths
+from pipeline.project.files import write_json
+from pipeline.tracking import sync
+from pipeline.tracking.journal import Journal
+from pipeline.training import run
+from pipeline.training.fit import fit
+
+
+@dataclass(frozen=True)
+class Data:
+    """A folder that preprocess wrote."""
+
+    folder: Path
+    spec: dict[str, Any]
+    encoder: dict[str, Any]
+
+    @classmethod
+    def load(cls, folder: Path = paths.PROCESSED) -> "Data":
+        return cls(folder, store.load_spec(folder), store.load_encoder(folder))
+
+
+def trained(
+    config: Config, data: Data, place: Path, fresh: bool, name: str, parent: str | None = None
+) -> tuple[dict[str, Any], subprocess.Popen | None]:
+    """The result, and the process that ships the journal; none if the result was there already."""
+    run_id = run.begin(place, config, fresh)
+    if (result := run.finished(place)) is not None:
+        print(f"these settings were trained on this data before, as run {run_id[:12]}: its result is reused.")
+        print("To train anew all the same, type: ratchet train --fresh")
+        return result, None
+    settings = config.tracking
+    with Journal.begin(run_id, settings.experiment, name, settings.fsync_seconds, parent) as journal:
+        shipper = sync.in_background(run_id)
+        with run.journalled(journal, config):
+            run.describe(journal, config, data.spec, data.folder)
+            result = {"run_id": run_id, **fit(config, data.spec, data.encoder, place, journal, data.folder)}
+            run.finish(place, result)
+    return result, shipper
+
+
+def save(config: Config, data: Data, place: Path, result: dict[str, Any]) -> str:
+    """Writes models/: the bundle, the same bytes for the same training, and run.json, which says which run made it."""
+    identity = {"config_hash": config.hash, "data_fingerprint": data.spec["fingerprint"]}
+    weights = load_file(place / result["best"]["file"])
+    net, loss = config.model.model_dump(mode="json"), config.loss.name
+    digest = bundle.save(paths.BUNDLE, weights, net, loss, data.encoder, identity)
+    write_json(paths.RUN, {**result, **identity, "bundle_digest": digest})
+    return digest

@@ -1,0 +1,69 @@
+"""Every scenario end to end at smoke size: from raw files to a champion that predicts, on tiny real inputs."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import polars as pl
+import pytest
+import yaml
+
+from pipeline.models.bundle import Bundle
+from pipeline.registry.signature import example
+from tests import runs, smoke
+from tests.conftest import Ratchet
+
+# MLflow warns of its own type hints when it is imported
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:::mlflow"),
+    pytest.mark.filterwarnings("ignore:.*Add type hints to the `predict` method"),
+]
+
+STAGES = ["compose", "download", "preprocess", "train", "evaluate", "register", "promote"]
+SCENARIOS = sorted(file.stem for file in (Path(__file__).parent.parent / "conf/scenario").glob("*.yaml"))
+
+
+@pytest.fixture
+def run(project: Path, called: Ratchet, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """run(verb, …) → its output; the project has an empty MLflow database and no variables of this machine."""
+    shutil.copyfile(empty_database, project / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", runs.store(project))
+
+    def good(*arguments: str) -> str:
+        done = called(*arguments)
+        assert done.returncode == 0, f"{arguments}: {done.stderr}\n{done.stdout}"
+        return done.stdout
+
+    return good
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_scenario_from_raw_files_to_a_champion_that_predicts(
+    project: Path, run: Callable[..., str], scenario: str
+) -> None:
+    file = smoke.lay(scenario, project, run)
+    for stage in STAGES:
+        run(stage)
+
+    bundle = Bundle.load(project / "models/bundle")
+    metrics = json.loads((project / "reports/metrics.json").read_text())
+    task = bundle.encoder["task"]
+    score = {"classification": "accuracy", "regression": "r2", "ranking": "hr_10"}[task]
+    baselines = {key.split("/")[1] for key in metrics if key.startswith("baseline/")}
+    assert smoke.BASELINES[bundle.encoder["kind"]] <= baselines
+    assert metrics[f"test/{score}"] > smoke.LEAST[scenario]
+    assert len(list((project / "reports/figures").glob("*.png"))) >= 3
+    assert (project / "reports/mistakes.csv").is_file()
+
+    # the registered model takes the user's own records, and answers as the bundle does
+    spec = json.loads((project / "data/processed/spec.json").read_text())
+    name = yaml.safe_load((project / "params.lock.yaml").read_text())["registry"]["model"]
+    given = example(bundle.encoder, spec["examples"])
+    served = mlflow.pyfunc.load_model(f"models:/{name}@champion").predict(given)
+    assert served.to_dict("records") == bundle.predict(given)
+
+    run("predict", str(file))
+    predictions = pl.read_csv(file.with_name(f"{file.name}.predictions.csv"))
+    assert predictions.height == smoke.rows(file)
