@@ -6,10 +6,10 @@ export DVC_NO_ANALYTICS := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test check bench ui
+.PHONY: help install repro test check bench scenarios ui
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 install: .venv/installed ## make .venv with every pinned package and the ratchet command
 
@@ -33,6 +33,9 @@ check: install ## lint and format
 bench: install ## measure speed and memory against the peers; writes benchmarks/results/
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[bench]'
 	python -m benchmarks
+
+scenarios: install ## run every scenario in full on real data; prints the table of docs/scenarios.md
+	python -m benchmarks.scenarios
 
 ui: install ## open MLflow's UI on what was made
 	ratchet ui

@@ -105,13 +105,13 @@ def timed(clone: Path, *command: str) -> float:
     return time.perf_counter() - began
 
 
-def peak(clone: Path, *verb: str) -> float:
-    """Peak resident megabytes of one verb's process, which a process of its own starts and asks about."""
+def peak(clone: Path, *verb: str, program: str = "ratchet") -> float:
+    """Peak resident megabytes of one verb's process or its children, which a process of its own starts and asks."""
     code = (
         "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     )
-    done = run(clone, sys.executable, "-c", code, shutil.which("ratchet") or "ratchet", *verb)
+    done = run(clone, sys.executable, "-c", code, shutil.which(program) or program, *verb)
     unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, kibibytes here
     return int(done.stdout.splitlines()[-1]) / unit
 

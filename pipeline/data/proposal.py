@@ -18,6 +18,7 @@ from pipeline.project.files import sha256
 LOOKED_AT = 200  # pictures whose size and colours are looked at
 SMALLEST, LARGEST = 16, 64  # pixels of a side
 SHOWN = 60  # columns in the table
+SMALL = 5000  # rows up to which the scenario's own training fits
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,9 @@ def of_file(
         "scenario": "text_bert" if found.kind == "text" else "table_dnn",
         "seed": 0,
         "data": {"kind": found.kind, "name": name, "source": source, "prepare": prepare},
-        **of_task(found.task),
     }
-    return Proposal(params, table(found, path, text or found.text))
+    settings = merged(of_task(found.task), of_size(found.rows) if found.kind == "table" else {})
+    return Proposal(params | settings, table(found, path, text or found.text))
 
 
 def raw_name(path: Path) -> str:
@@ -80,6 +81,22 @@ def of_task(task: str) -> dict[str, Any]:
         "training": {"monitor": "val/rmse"},
         "gate": {"minimum": {"test/r2": 0.0}},  # 0: no better than the mean
     }
+
+
+def of_size(rows: int) -> dict[str, Any]:
+    """Larger batches, fewer epochs and less regularisation than the scenario has, which is for hundreds of rows."""
+    if rows < SMALL:
+        return {}
+    batch = 2 ** int(np.clip(np.log2(rows / 100), 5, 12))
+    return {
+        "model": {"dropout": 0.1},
+        "optimizer": {"weight_decay": 0.01},
+        "training": {"max_epochs": 10, "batch_size": batch},
+    }
+
+
+def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    return {key: one.get(key, {}) | other.get(key, {}) for key in {**one, **other}}
 
 
 def table(found: Inferred, path: Path, text: str | None) -> str:
