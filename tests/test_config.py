@@ -44,6 +44,18 @@ def test_every_scenario_composes_or_says_that_init_comes_first(called, project, 
         assert yaml.safe_load((project / "params.lock.yaml").read_text())["scenario"] == scenario
 
 
+def test_a_scenario_overrides_the_space_and_params_override_the_scenario(called, project):
+    (project / "params.yaml").write_text("scenario: reviews_bert\n")
+    assert called("compose").returncode == 0
+    lock = yaml.safe_load((project / "params.lock.yaml").read_text())
+    assert (lock["training"]["max_epochs"], lock["training"]["bucket"]) == (3, 50)
+    (project / "params.yaml").write_text("scenario: reviews_bert\ntraining: {bucket: null}\ngate: {minimum: {}}\n")
+    assert called("compose").returncode == 0
+    lock = yaml.safe_load((project / "params.lock.yaml").read_text())
+    assert (lock["training"]["max_epochs"], lock["training"]["bucket"]) == (3, None)
+    assert lock["gate"]["minimum"] == {}  # a mapping with such keys is replaced whole
+
+
 @pytest.mark.parametrize("group", ["optimizer", "schedule", "trainer", "loss"])
 def test_every_choice_of_a_group_composes(settings, project, group):
     for file in sorted((project / "conf" / group).glob("*.yaml")):
