@@ -1,6 +1,8 @@
 """Lightning put together: network, loaders, callbacks and the checkpoint to go on from."""
 
+import ctypes
 import logging
+import platform
 import sys
 import warnings
 from pathlib import Path
@@ -23,6 +25,8 @@ from pipeline.training.recorder import Recorder
 from pipeline.training.task import Task
 
 PRETRAINED = "pretrained.safetensors"
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+MAPPED_ABOVE, KEPT = 32 << 20, 512 << 20  # bytes; the first is the most that glibc takes
 
 
 def fit(
@@ -30,6 +34,7 @@ def fit(
 ) -> dict[str, Any]:
     """Trains on `data` to the end, from the newest whole checkpoint in `folder` if there is one: {best, history}."""
     quieten()
+    keep_freed_memory()
     device = prepare_device(config)
     pl.seed_everything(config.seed, verbose=False)
     train, val = (on_device(store.load_split(split, spec, data), device) for split in ("train", "val"))
@@ -63,6 +68,15 @@ def build_task(config: Config, spec: dict[str, Any], encoder: dict[str, Any], da
     about = spec["splits"]["train"]
     objective = Objective(config, encoder, about.get("per_class", []))
     return Task(network, objective, config, about["rows"], has_bf16(config, device))
+
+
+def keep_freed_memory() -> None:
+    """Lets glibc keep what a step frees for the next step: giving it back to the system and asking again costs more
+    than a third of a step of a convolutional net on a CPU (docs/benchmarks.md). A no-op elsewhere."""
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, MAPPED_ABOVE)
+        libc.mallopt(M_TRIM_THRESHOLD, KEPT)
 
 
 def has_bf16(config: Config, device: torch.device) -> bool:
