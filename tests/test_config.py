@@ -230,7 +230,8 @@ def test_it_works_from_any_folder_inside_the_project(ratchet, project):
 
 def test_the_readme_lists_the_verbs_that_there_are():
     readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-    listed = re.findall(r"^\| `(\w+)` \| (?!`)", readme, re.MULTILINE)
+    section = readme.partition("## The verbs")[2].partition("\n## ")[0]
+    listed = re.findall(r"^\| `(\w+)` \| ", section, re.MULTILINE)
     assert listed == list(VERBS)
 
 
