@@ -17,10 +17,7 @@ from tests import runs, smoke
 from tests.conftest import Ratchet
 
 # MLflow warns of its own type hints when it is imported
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:::mlflow"),
-    pytest.mark.filterwarnings("ignore:.*Add type hints to the `predict` method"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:::mlflow")
 
 STAGES = ["compose", "download", "preprocess", "train", "evaluate", "register", "promote"]
 

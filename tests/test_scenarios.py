@@ -16,10 +16,7 @@ from tests import runs, smoke
 from tests.conftest import Ratchet
 
 # MLflow warns of its own type hints when it is imported
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:::mlflow"),
-    pytest.mark.filterwarnings("ignore:.*Add type hints to the `predict` method"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:::mlflow")
 
 STAGES = ["compose", "download", "preprocess", "train", "evaluate", "register", "promote"]
 SCENARIOS = sorted(file.stem for file in (Path(__file__).parent.parent / "conf/scenario").glob("*.yaml"))

@@ -16,7 +16,7 @@ from pipeline.project.errors import DataError
 from pipeline.project.files import sha256
 
 LOOKED_AT = 200  # pictures whose size and colours are looked at
-SMALLEST, LARGEST = 16, 64  # pixels of a side
+SMALLEST, LARGEST = 24, 64  # pixels of a side; images_cnn needs 22
 SHOWN = 60  # columns in the table
 SMALL = 5000  # rows up to which the scenario's own training fits
 

@@ -7,19 +7,20 @@ import mlflow.pyfunc
 import pandas as pd
 from mlflow.models import set_model
 
-# No type hints on predict's arguments: MLflow would take them for a schema, and the signature is one.
-warnings.filterwarnings("ignore", message=".*Add type hints to the `predict` method")
+with warnings.catch_warnings():
+    # MLflow asks for type hints on predict, which it would take for a schema, where the signature is one. It sets a
+    # filter of its own around that warning, so it is stopped where it would be shown.
+    warnings.showwarning = lambda *warning, **more: None
 
+    class Served(mlflow.pyfunc.PythonModel):
+        def load_context(self, context: Any) -> None:
+            from pipeline.models.bundle import Bundle
 
-class Served(mlflow.pyfunc.PythonModel):
-    def load_context(self, context: Any) -> None:
-        from pipeline.models.bundle import Bundle
+            self.bundle = Bundle.load(context.artifacts["bundle"])
 
-        self.bundle = Bundle.load(context.artifacts["bundle"])
-
-    def predict(self, context, model_input, params=None) -> pd.DataFrame:
-        """Raw records, as the signature says → a row for each: label and probabilities, value, or ranked items."""
-        return pd.DataFrame(self.bundle.predict(model_input))
+        def predict(self, context, model_input, params=None) -> pd.DataFrame:
+            """Raw records, as the signature says → a row for each: label and probabilities, value, or ranked items."""
+            return pd.DataFrame(self.bundle.predict(model_input))
 
 
 set_model(Served())
