@@ -138,3 +138,17 @@ def prepared(project: Path, ratchet: Ratchet, empty_database: Path) -> Path:
         done = ratchet(verb)
         assert done.returncode == 0, done.stderr
     return project
+
+
+@pytest.fixture
+def run(project: Path, called: Ratchet, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """run(verb, …) → its output; in this process, with an empty MLflow database and no variables of this machine."""
+    shutil.copyfile(empty_database, project / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/mlflow.db")
+
+    def good(*arguments: str) -> str:
+        done = called(*arguments)
+        assert done.returncode == 0, f"{arguments}: {done.stderr}\n{done.stdout}"
+        return done.stdout
+
+    return good

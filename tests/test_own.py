@@ -22,19 +22,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:::mlflow")
 STAGES = ["compose", "download", "preprocess", "train", "evaluate", "register", "promote"]
 
 
-@pytest.fixture
-def run(project: Path, called: Ratchet, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    shutil.copyfile(empty_database, project / "mlflow.db")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", runs.store(project))
-
-    def good(*arguments: str) -> str:
-        done = called(*arguments)
-        assert done.returncode == 0, f"{arguments}: {done.stderr}\n{done.stdout}"
-        return done.stdout
-
-    return good
-
-
 def houses(folder: Path, rows: int = 240) -> Path:
     """A regression of numbers, a category with odd values, and gaps; the price follows from them."""
     chance = np.random.default_rng(0)

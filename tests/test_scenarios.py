@@ -1,7 +1,6 @@
 """Every scenario end to end at smoke size: from raw files to a champion that predicts, on tiny real inputs."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,28 +11,13 @@ import yaml
 
 from pipeline.models.bundle import Bundle
 from pipeline.registry.signature import example
-from tests import runs, smoke
-from tests.conftest import Ratchet
+from tests import smoke
 
 # MLflow warns of its own type hints when it is imported
 pytestmark = pytest.mark.filterwarnings("ignore:::mlflow")
 
 STAGES = ["compose", "download", "preprocess", "train", "evaluate", "register", "promote"]
 SCENARIOS = sorted(file.stem for file in (Path(__file__).parent.parent / "conf/scenario").glob("*.yaml"))
-
-
-@pytest.fixture
-def run(project: Path, called: Ratchet, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """run(verb, …) → its output; the project has an empty MLflow database and no variables of this machine."""
-    shutil.copyfile(empty_database, project / "mlflow.db")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", runs.store(project))
-
-    def good(*arguments: str) -> str:
-        done = called(*arguments)
-        assert done.returncode == 0, f"{arguments}: {done.stderr}\n{done.stdout}"
-        return done.stdout
-
-    return good
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

@@ -12,8 +12,9 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.config.data import FileFormat
+from pipeline.config.data import FileFormat, Source
 from pipeline.project.errors import DataError
+from pipeline.project.files import sha256
 
 CHUNK = 1 << 24  # bytes recoded at a time
 HEAD = 10_000  # lines of JSON whose keys are the columns
@@ -44,6 +45,19 @@ class Table:
         if line_ends(self.utf8) - self.before == total:  # no record takes two lines
             return [f"line {self.before + row + 1}" for row in rows]
         return [f"line {line}" for line in lines_of(self, rows)]
+
+
+def only_file(raw: Path, source: Source) -> Path:
+    """The path of the one file that a table's source names, verified if it is there."""
+    if len(source.files) != 1:
+        raise DataError(f"data.source.files names {', '.join(source.files)}; a table is one file")
+    ((name, wanted),) = source.files.items()
+    path = raw / name
+    if path.is_file() and (given := sha256(path)) != wanted.sha256:
+        raise DataError(
+            f"{path} was altered: SHA-256 {given};\nexpected {wanted.sha256}.\nType: dvc repro --force download"
+        )
+    return path
 
 
 def open_table(path: Path, form: FileFormat, scratch: Path, names: list[str] | None = None) -> Table:

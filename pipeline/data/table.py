@@ -11,7 +11,7 @@ from pipeline.config.schema import Config
 from pipeline.data import fitting
 from pipeline.data.assignment import NONE, TEST, TRAIN, VAL, assign
 from pipeline.data.parsing import GROUP, HASH, TIME, Parsed, parse
-from pipeline.data.reading import Table, open_table
+from pipeline.data.reading import Table, only_file, open_table
 from pipeline.data.sifting import cleaned, refuse_single_class, set_apart, targets_of
 from pipeline.data.slicing import examples, slices
 from pipeline.data.splits import Fold, Prepared, Split, Unusable, refuse_missing_classes
@@ -19,7 +19,6 @@ from pipeline.encoders.frames import named
 from pipeline.encoders.table import inputs
 from pipeline.project import paths
 from pipeline.project.errors import DataError
-from pipeline.project.files import sha256
 
 SIDES = {"train": TRAIN, "val": VAL, "test": TEST}
 
@@ -56,14 +55,7 @@ def prepare(raw: Path, config: Config, fold: Fold | None = None) -> Prepared:
 def opened(raw: Path, data: TableData, scratch: Path) -> Table:
     """The one file of the source, as it was named by its sum, with all the columns that the settings name."""
     settings = data.prepare
-    if len(data.source.files) != 1:
-        raise DataError(f"data.source.files names {', '.join(data.source.files)}; a table is one file")
-    ((name, wanted),) = data.source.files.items()
-    path = raw / name
-    if path.is_file() and (given := sha256(path)) != wanted.sha256:
-        raise DataError(
-            f"{path} was altered: SHA-256 {given};\nexpected {wanted.sha256}.\nType: dvc repro --force download"
-        )
+    path = only_file(raw, data.source)
     listed = [column.name for column in settings.columns]
     order = listed if settings.target in listed else [*listed, settings.target]
     table = open_table(path, settings.format, scratch, order)

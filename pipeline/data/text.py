@@ -11,14 +11,13 @@ from pipeline.config.data import PrepareText, TextData
 from pipeline.config.schema import Config
 from pipeline.data.dates import form_of
 from pipeline.data.faults import explained
-from pipeline.data.reading import Table, open_table
+from pipeline.data.reading import Table, only_file, open_table
 from pipeline.data.splits import Fold, Prepared, Split, Unusable, refuse_too_many_unusable
 from pipeline.data.texts import Corpus, describe, prepared
 from pipeline.encoders import cells
 from pipeline.encoders.frames import named
 from pipeline.project import paths
 from pipeline.project.errors import ConfigError, DataError
-from pipeline.project.files import sha256
 
 FEWEST = 3  # rows of a class: one for each split
 LOOK = 10_000  # rows in which the form of dates is looked for
@@ -45,15 +44,7 @@ def prepare(raw: Path, config: Config, fold: Fold | None = None) -> Prepared:
 
 def opened(raw: Path, data: TextData) -> Table:
     """The one file of the source, as it was named by its sum. Without a header its columns are column_1, column_2 …"""
-    if len(data.source.files) != 1:
-        raise DataError(f"data.source.files names {', '.join(data.source.files)}; texts come in one file")
-    ((name, wanted),) = data.source.files.items()
-    path = raw / name
-    if path.is_file() and (given := sha256(path)) != wanted.sha256:
-        raise DataError(
-            f"{path} was altered: SHA-256 {given};\nexpected {wanted.sha256}.\nType: dvc repro --force download"
-        )
-    return open_table(path, data.prepare.format, Path(tempfile.mkdtemp(dir=paths.scratch())))
+    return open_table(only_file(raw, data.source), data.prepare.format, Path(tempfile.mkdtemp(dir=paths.scratch())))
 
 
 def columns_of(table: Table, settings: PrepareText) -> dict[str, str]:
