@@ -33,13 +33,14 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
 
     path = paths.typed(options.data)
+    kind = options.kind or ("text" if options.text else None)
     if not path.exists():
         raise DataError(f"--data {options.data}: there is no such file or folder")
     name = proposal.safe_name(options.name or path.stem)
-    if path.is_dir() or options.kind == "images":
+    if path.is_dir() or kind == "images":
         proposed = proposal.of_images(path, name)
     else:
-        proposed = proposal.of_file(path, name, options.target, options.kind, options.text, options.group, options.time)
+        proposed = proposal.of_file(path, name, options.target, kind, options.text, options.group, options.time)
     print(proposed.shown)
     write(proposed.params, f"ratchet init {shlex.join(arguments)}")
     scenario = proposed.params["scenario"]

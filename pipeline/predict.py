@@ -67,7 +67,10 @@ def scored(bundle: Bundle, file: Path) -> Iterator[pl.DataFrame]:
     """Frames of a batch each: what stands for the record, then the answer."""
     batches = picture_batches(file) if bundle.encoder["kind"] == "image" else table_batches(file)
     for named, records in batches:
-        inputs = torch.from_numpy(encode(bundle.encoder, records))
+        try:
+            inputs = torch.from_numpy(encode(bundle.encoder, records))
+        except DataError as error:  # it counts records from the batch's first
+            raise DataError(f"{file}, counted from {named.columns[0]} {named.item(0, 0)} on: {error}") from None
         answers = [answered(bundle, part) for part in inputs.split(ROWS if inputs.ndim == 2 else PICTURES)]
         yield pl.concat([named, pl.concat(answers)], how="horizontal")
 
