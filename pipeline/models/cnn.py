@@ -14,8 +14,11 @@ def build(settings: dict[str, Any], encoder: dict[str, Any], outputs: int) -> nn
     channels, *size = encoder["shape"]
     layers: list[nn.Module] = []
     for layer in settings["layers"]:
-        layers += pool(size, settings) if layer == "pool" else convolution(channels, layer, size, settings)
-        channels = channels if layer == "pool" else layer
+        if layer == "pool":
+            pool(layers, size, settings)
+        else:
+            layers += convolution(channels, layer, size, settings)
+            channels = layer
     hidden, features = dense(channels * size[0] * size[1], settings)
     net = nn.Sequential(*layers, nn.Flatten(), *hidden, nn.Linear(features, outputs))
     initialise(net, settings["init"])
@@ -33,9 +36,10 @@ def convolution(channels: int, wanted: int, size: list[int], settings: dict[str,
     ]
 
 
-def pool(size: list[int], settings: dict[str, Any]) -> list[nn.Module]:
+def pool(layers: list[nn.Module], size: list[int], settings: dict[str, Any]) -> None:
+    """Before a ReLU that is the last layer: bit for bit the same values and gradients, and a quarter of its work."""
     shrink(size, lambda side: side // 2, settings)
-    return [nn.MaxPool2d(2)]
+    layers.insert(len(layers) - (bool(layers) and isinstance(layers[-1], nn.ReLU)), nn.MaxPool2d(2))
 
 
 def shrink(size: list[int], smaller: Any, settings: dict[str, Any]) -> None:

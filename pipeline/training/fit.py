@@ -35,6 +35,8 @@ def fit(
     """Trains on `data` to the end, from the newest whole checkpoint in `folder` if there is one: {best, history}."""
     quieten()
     keep_freed_memory()
+    # Deterministic torch fills each new tensor with NaN, lest something unset be read: nothing here reads such
+    torch.utils.deterministic.fill_uninitialized_memory = False
     device = prepare_device(config)
     pl.seed_everything(config.seed, verbose=False)
     train, val = (on_device(store.load_split(split, spec, data), device) for split in ("train", "val"))
