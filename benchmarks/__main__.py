@@ -1,7 +1,7 @@
 """Runs every measurement in a fresh clone, prints the table, writes benchmarks/results/benchmarks.json.
 
 python -m benchmarks [--rounds N] [--only PART …]: the contenders take turns for N rounds, so that a busy minute hits
-them all. Parts: flow, mlp, cnn.
+them all. Parts: flow, mlp, cnn. With --gpu the epochs are those on a CUDA GPU.
 """
 
 import argparse
@@ -24,20 +24,23 @@ LIMITS = {  # net → peer → what our epoch may take of its
     "mlp": {"handwritten": 1.10, "lightning": 0.6, "keras": 0.5},
     "cnn": {"handwritten": 1.05, "keras": 0.70},
 }
+ON_GPU = {net: {"resident": 1.05, "lightning": 0.2} for net in LIMITS}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="+", choices=["flow", "mlp", "cnn"], default=["flow", "mlp", "cnn"])
+    parser.add_argument("--gpu", action="store_true", help="the peers on a CUDA GPU, ours with trainer=gpu and bf16")
     options = parser.parse_args()
+    limits, ours = (ON_GPU, ["trainer=gpu", "training.precision=bf16"]) if options.gpu else (LIMITS, [])
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "clone"
         subprocess.run(["git", "clone", "--quiet", REPOSITORY, clone], check=True)
         flow = pipeline_rows(clone)  # makes what the others need
         rows = flow if "flow" in options.only else []
-        for net in (net for net in LIMITS if net in options.only):
-            rows += epoch_rows(clone, net, options.rounds)
+        for net in (net for net in limits if net in options.only):
+            rows += epoch_rows(clone, net, options.rounds, limits[net], ours)
     report(rows)
 
 
@@ -56,27 +59,27 @@ def pipeline_rows(clone: Path) -> list[dict[str, Any]]:
     ]
 
 
-def epoch_rows(clone: Path, net: str, rounds: int) -> list[dict[str, Any]]:
+def epoch_rows(clone: Path, net: str, rounds: int, limits: dict[str, float], ours: list[str]) -> list[dict[str, Any]]:
     """For each peer the median over the rounds of: our median epoch / its median epoch, minutes apart."""
-    seconds: dict[str, list[list[float]]] = {"ratchet": [], **{peer: [] for peer in LIMITS[net]}}
+    seconds: dict[str, list[list[float]]] = {"ratchet": [], **{peer: [] for peer in limits}}
     for _ in range(rounds):
         for name, turns in seconds.items():
-            turns.append(turn(clone, name, net)[1:])
+            turns.append(turn(clone, name, net, ours)[1:])
     for name, turns in seconds.items():
         print(f"{name:<12} seconds an epoch, by round: {[[round(one, 2) for one in taken] for taken in turns]}")
     middle = {name: [statistics.median(taken) for taken in turns] for name, turns in seconds.items()}
     rows = []
-    for name, limit in LIMITS[net].items():
+    for name, limit in limits.items():
         ratios = [ours / theirs for ours, theirs in zip(middle["ratchet"], middle[name], strict=True)]
         print(f"{net}: ours / {name}, by round: {[round(ratio, 2) for ratio in ratios]}")
         rows.append(row(f"{net} epoch, ours / {name}", statistics.median(ratios), "×", limit))
     return rows
 
 
-def turn(clone: Path, name: str, net: str) -> list[float]:
+def turn(clone: Path, name: str, net: str, ours: list[str]) -> list[float]:
     """Seconds of each epoch of one process."""
     if name == "ratchet":
-        run(clone, "ratchet", "train", "--fresh", f"scenario=mnist_{net}", f"training.max_epochs={EPOCHS}")
+        run(clone, "ratchet", "train", "--fresh", f"scenario=mnist_{net}", f"training.max_epochs={EPOCHS}", *ours)
         return epoch_seconds(clone)
     done = run(clone, sys.executable, "-m", "benchmarks.contenders", name, net, str(EPOCHS))
     return json.loads(done.stdout.splitlines()[-1])

@@ -1,6 +1,7 @@
 """Other ways to train on MNIST, one epoch after another; each prints its seconds for each epoch.
 
-python -m benchmarks.contenders NAME NET EPOCHS, in a project whose data/processed is MNIST; NET is mlp or cnn.
+python -m benchmarks.contenders NAME NET EPOCHS, in a project whose data/processed is MNIST; NET is mlp or cnn. Where
+there is a CUDA GPU, plain Lightning uses it; `resident` needs one.
 """
 
 import json
@@ -65,6 +66,32 @@ def handwritten(kind: str, epochs: int) -> list[float]:
     return seconds
 
 
+def resident(kind: str, epochs: int) -> list[float]:
+    """Handwritten for a GPU: data and batches on it, fused Adam, bf16, channels-last; no validation."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    inputs, targets = (tensor.cuda() for tensor in data("train", kind))
+    model = net(kind).cuda()
+    optimizer = torch.optim.Adam(model.parameters(), RATE, fused=True)
+    seconds = []
+    for _ in range(epochs):
+        torch.cuda.synchronize()
+        began = time.perf_counter()
+        for rows in torch.randperm(len(targets), device="cuda").split(BATCH):
+            optimizer.zero_grad()
+            batch = inputs[rows]
+            if kind == "cnn":
+                batch = batch.contiguous(memory_format=torch.channels_last)
+            with torch.autocast("cuda", torch.bfloat16):
+                logits = model(batch)
+            cross_entropy(logits.float(), targets[rows]).backward()
+            optimizer.step()
+        torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - began)
+    return seconds
+
+
 def lightning(kind: str, epochs: int) -> list[float]:
     """Lightning as its tutorials have it: DataLoader, torchmetrics in the step, MLFlowLogger on SQLite."""
     import pytorch_lightning as pl
@@ -105,7 +132,7 @@ def lightning(kind: str, epochs: int) -> list[float]:
     module = Plain()
     logger = MLFlowLogger("peer", tracking_uri="sqlite:///peer.db")
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
-    trainer = pl.Trainer(max_epochs=epochs, accelerator="cpu", logger=logger, log_every_n_steps=10, **quiet)
+    trainer = pl.Trainer(max_epochs=epochs, accelerator="auto", devices=1, logger=logger, log_every_n_steps=10, **quiet)
     train, val = (TensorDataset(*data(split, kind)) for split in ("train", "val"))
     trainer.fit(module, DataLoader(train, BATCH, shuffle=True), DataLoader(val, BATCH))
     return module.seconds
@@ -142,6 +169,7 @@ def keras(kind: str, epochs: int) -> list[float]:
 
 CONTENDERS: dict[str, Callable[[str, int], list[float]]] = {
     "handwritten": handwritten,
+    "resident": resident,
     "lightning": lightning,
     "keras": keras,
 }

@@ -17,6 +17,7 @@ VERBS = {
     "promote": "let the gate decide whether the challenger becomes champion",
     "predict": "score a file with the champion, or with a bundle",
     "sync": "ship journals that wait to the MLflow server",
+    "doctor": "say what is here, what is wrong, and what to type",
     "ui": "open MLflow's UI on what was made",
 }
 

@@ -25,7 +25,7 @@ class Delivery:
 
 
 def main(arguments: list[str]) -> None:
-    config = chosen(stage_parser("download", __doc__).parse_args(arguments))
+    config = chosen(stage_parser("download", __doc__).parse_intermixed_args(arguments))
     try:
         with sources.alone():
             deliveries = list(planned(config, paths.RAW))

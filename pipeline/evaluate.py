@@ -23,7 +23,7 @@ SLICES = paths.REPORTS / "slices.csv"
 
 
 def main(arguments: list[str]) -> None:
-    options = stage_parser("evaluate", __doc__).parse_args(arguments)
+    options = stage_parser("evaluate", __doc__).parse_intermixed_args(arguments)
     config = chosen(options)
     spec, bundle, run = store.load_spec(), Bundle.load(paths.BUNDLE), read_json(paths.RUN, "train")
     require_same_origin(bundle, run, spec)

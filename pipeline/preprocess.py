@@ -10,7 +10,7 @@ from pipeline.project.errors import DataError
 
 
 def main(arguments: list[str]) -> None:
-    config = chosen(stage_parser("preprocess", __doc__).parse_args(arguments))
+    config = chosen(stage_parser("preprocess", __doc__).parse_intermixed_args(arguments))
     try:
         spec = prepare(config)
     except OSError as error:

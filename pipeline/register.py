@@ -19,7 +19,7 @@ from pipeline.tracking.journal import Journal
 
 
 def main(arguments: list[str]) -> None:
-    config = chosen(stage_parser("register", __doc__).parse_args(arguments))
+    config = chosen(stage_parser("register", __doc__).parse_intermixed_args(arguments))
     bundle, run = Bundle.load(paths.BUNDLE), read_json(paths.RUN, "train")
     metrics = read_json(paths.REPORTS / "metrics.json", "evaluate")
     if run["bundle_digest"] != bundle.digest:

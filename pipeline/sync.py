@@ -2,10 +2,13 @@
 
 import argparse
 import os
+import sys
+from typing import Any
 
 from pipeline.project.errors import RegistryError
 from pipeline.tracking import journal, mlflow_store, sync
 
+SHOWN = 10  # of what a server refuses, for each run
 PATIENCE = 20.0  # seconds that a background sync goes on trying after its run has ended
 
 
@@ -14,7 +17,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--follow", metavar="RUN_ID", help="ship this run until it ends (what train starts by itself)")
     options = parser.parse_args(arguments)
     if options.follow:
-        os.nice(19)  # what training leaves of the cores is enough
+        os.nice(10)  # training goes first; at 19 it would take a minute on busy cores until mlflow is imported
         sync.follow(options.follow, PATIENCE)
         return 0
     return ship_all()
@@ -24,17 +27,35 @@ def ship_all() -> int:
     runs = sync.run_ids()
     for run_id in runs:
         journal.close_if_dead(run_id)
-    late = {run_id: count for run_id in runs if (count := sync.waiting(run_id))}
-    if not late:
+    late = {run_id: sync.waiting(run_id) for run_id in runs}
+    late = {run_id: count for run_id, count in late.items() if count or sync.shipped(run_id)["creates"] > 1}
+    if not any(late.values()):
         print(f"nothing waits: {len(runs)} runs are at {mlflow_store.shown_uri()}")
-        return 0
     try:
-        client = mlflow_store.client()
-        for run_id, count in late.items():
-            print(f"run {run_id[:12]}: {count} points and files → MLflow run {sync.ship(client, run_id)}")
+        client = mlflow_store.client() if late else None
+        done = [complete(client, run_id, count) for run_id, count in late.items()]
     except Exception as error:
         raise RegistryError(
             f"{mlflow_store.shown_uri()} did not take the journals: {type(error).__name__}: {str(error)[:300]}\n"
             "Nothing is lost: they stay in .ratchet/journal. When the server is back, type: ratchet sync"
         ) from error
-    return 0
+    return 0 if all(done) else 1
+
+
+def complete(client: Any, run_id: str, count: int) -> bool:
+    """Whether the whole run is at the server now; what is wrong with this one alone is said, and the others go on."""
+    try:
+        mlflow_id = sync.ship(client, run_id, again=True)
+    except RegistryError as error:
+        print(f"run {run_id[:12]}: {error}", file=sys.stderr)
+        return False
+    refused = sync.refused(run_id)
+    if count:
+        print(f"run {run_id[:12]}: {count - len(refused)} points and files → MLflow run {mlflow_id}")
+    for line in refused[:SHOWN]:
+        name = next(iter(line.get("values", {})), line.get("name", line.get("text")))
+        print(f"  refused: {line['kind']} {name!r}: {line['refused']}", file=sys.stderr)
+    if refused:
+        file = sync.beside(run_id, "refused.jsonl")
+        print(f"  {len(refused)} refused, and kept in {file}\n  To try them again, type: ratchet sync", file=sys.stderr)
+    return not refused

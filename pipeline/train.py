@@ -11,7 +11,7 @@ from pipeline.config.schema import Config
 from pipeline.project import paths
 from pipeline.project.errors import ConfigError
 from pipeline.tracking import sync
-from pipeline.training import folds, run
+from pipeline.training import folds, launch, run
 from pipeline.training.checkpoint import Interrupted
 from pipeline.training.trained import Data, save, trained
 
@@ -19,7 +19,7 @@ from pipeline.training.trained import Data, save, trained
 def main(arguments: list[str]) -> int:
     parser = stage_parser("train", __doc__)
     parser.add_argument("--fresh", action="store_true", help="train anew though these settings were trained before")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     config = chosen(options)
     if options.locked and config.cv is not None:
         raise ConfigError("cv is for `ratchet train cv=5`, beside the pipeline: take it out of params.yaml")
@@ -27,7 +27,10 @@ def main(arguments: list[str]) -> int:
     patience = 0.0 if options.locked else config.tracking.wait_seconds
     data = Data.load()
     try:
-        if config.cv is not None:
+        if config.trainer.node > 0:
+            launch.launched(config, data.folder, run.folder(config, data.spec))
+            print(f"node {config.trainer.node} of {config.trainer.nodes} is done; node 0 has the run and the bundle")
+        elif config.cv is not None:
             cross_validated(config, data, options.fresh, patience)
         else:
             once(config, data, options.fresh, patience)

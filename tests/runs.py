@@ -91,11 +91,11 @@ def sync(project: Path, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=project, env=lean(**env), capture_output=True, text=True, timeout=120)
 
 
-def eventually(condition, seconds: float = 40.0) -> Any:
+def eventually(condition, seconds: float = 40.0, pause: float = 0.3) -> Any:
     """Waits for a background process to have done its work."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if value := condition():
             return value
-        time.sleep(0.3)
+        time.sleep(pause)
     raise AssertionError(f"not within {seconds} seconds: {condition}")

@@ -1,17 +1,9 @@
 """Tracking: MLflow's outages cost nothing, every point arrives once, statuses are true, secrets stay outside."""
 
 import json
-import os
-import shutil
-import signal
-import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,58 +12,9 @@ from pipeline.tracking import journal as journals
 from pipeline.tracking.journal import Journal
 from tests import runs
 from tests.conftest import lean
+from tests.trackers import arrived_once, free_port, kill, server
 
 SMALL = ["model.widths=[16]", "training.max_epochs=2", "trainer.threads=1"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextmanager
-def server(folder: Path, port: int, database: Path) -> Iterator[subprocess.Popen]:
-    """A real MLflow server on loopback, with its database and artifacts in `folder`."""
-    folder.mkdir(exist_ok=True)
-    if not (folder / "mlflow.db").exists():
-        shutil.copyfile(database, folder / "mlflow.db")
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += [
-        "--backend-store-uri",
-        f"sqlite:///{folder}/mlflow.db",
-        "--artifacts-destination",
-        str(folder / "files"),
-    ]
-    with (folder / "log").open("ab") as log:
-        process = subprocess.Popen(command, env=lean(), stdout=log, stderr=log, start_new_session=True)
-    try:
-        runs.eventually(lambda: answers(port), 60)
-        yield process
-    finally:
-        kill(process)
-
-
-def kill(process: subprocess.Popen) -> None:
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    process.wait()
-
-
-def answers(port: int) -> bool:
-    try:
-        return urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1).status == 200
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def arrived_once(uri: str, project: Path, run_id: str) -> None:
-    (run,) = runs.shipped_runs(uri)
-    assert run.data.tags["ratchet.run_id"] == run_id
-    assert run.info.status == "FINISHED"
-    assert sorted(runs.shipped_points(uri, run.info.run_id)) == sorted(runs.points(project, run_id))
 
 
 def test_a_server_that_is_away_costs_nothing_and_gets_everything_later(prepared, tmp_path, empty_database):

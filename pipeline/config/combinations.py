@@ -1,5 +1,6 @@
 """Settings that are well-formed alone and impossible beside one another: refused before any data is read."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +19,7 @@ MONITORS = {
 
 def impossible(settings: dict[str, Any]) -> list[Problem]:
     """(key, given, allowed) of each; `settings` need not be valid in any other way."""
-    return [*of_training(settings), *of_data_and_model(settings), *of_task(settings)]
+    return [*of_training(settings), *of_trainer(settings), *of_data_and_model(settings), *of_task(settings)]
 
 
 def at(settings: Any, key: str) -> Any:
@@ -35,6 +36,17 @@ def of_training(settings: dict[str, Any]) -> Iterator[Problem]:
     batch, accumulate = at(settings, "training.batch_size"), at(settings, "training.accumulate")
     if isinstance(batch, int) and isinstance(accumulate, int) and accumulate > 0 and batch % accumulate:
         yield "training.accumulate", accumulate, f"a divisor of training.batch_size = {batch}"
+
+
+def of_trainer(settings: dict[str, Any]) -> Iterator[Problem]:
+    node, nodes = at(settings, "trainer.node"), at(settings, "trainer.nodes")
+    if isinstance(node, int) and isinstance(nodes, int) and node >= nodes:
+        yield "trainer.node", node, f"0 to trainer.nodes - 1 = {nodes - 1}"
+    if isinstance(nodes, int) and nodes > 1 and at(settings, "cv") is not None:
+        yield "cv", at(settings, "cv"), "null with trainer.nodes > 1: the folds are trained on one node"
+    place = at(settings, "trainer.rendezvous")
+    if isinstance(place, str) and not re.fullmatch(r"[^\s:]+:\d+", place):
+        yield "trainer.rendezvous", place, "HOST:PORT of node 0, such as 10.0.0.5:29400"
 
 
 def of_data_and_model(settings: dict[str, Any]) -> Iterator[Problem]:

@@ -1,11 +1,13 @@
 """One function makes every config: conf/ as Hydra composes it, then params.yaml, then overrides."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -81,12 +83,23 @@ def split_choices(leaves: list[tuple[str, Any]]) -> tuple[dict[str, str], list[t
 
 def compose_groups(choices: dict[str, str]) -> DictConfig:
     try:
-        with initialize_config_dir(str(paths.CONF.resolve()), version_base="1.3"):
+        with set_aside(), initialize_config_dir(str(paths.CONF.resolve()), version_base="1.3"):
             space = hydra_compose("config", [f"{group}={name}" for group, name in choices.items()])
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise ConfigError(f"conf/ can't be composed with {choices}: {error}") from None
     OmegaConf.set_struct(space, False)
     return space
+
+
+@contextmanager
+def set_aside() -> Iterator[None]:
+    """Hydra composes one thing at a time, and an application that calls this one may be in the middle of its own."""
+    hydra = GlobalHydra.instance()
+    outer, hydra.hydra = hydra.hydra, None
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().hydra = outer
 
 
 def resolve(space: DictConfig) -> dict[str, Any]:

@@ -108,13 +108,19 @@ class Training(Section):
 
 
 class Trainer(Section):
-    name: Literal["auto", "cpu", "gpu"]
-    devices: Literal[1]
+    name: Literal["auto", "cpu", "gpu", "ddp", "fsdp"]
+    devices: Positive | Literal["auto"]
+    nodes: Positive
+    node: Count
+    rendezvous: str
+    restarts: Count
     threads: Positive | None
     deterministic: bool
     steps_per_block: Positive
     validation_batch: Positive
     checkpoint_seconds: Amount
+    checkpoint_steps: Positive | None
+    checkpoint_share: Rate
 
 
 class Evaluation(Section):

@@ -49,12 +49,16 @@ def load_split(name: str, spec: Mapping[str, Any] | None = None, folder: Path = 
 
     The sum is checked each time because DVC takes a file whose mode and time are unchanged for the one it stored.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     spec = load_spec(folder) if spec is None else spec
     path = folder / tensors(name)
     verify(path, spec["splits"][name]["sha256"])
-    return load_file(path)
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise DataError(f"{path} does not hold tensors: {error}.\nType: dvc repro --force preprocess") from error
 
 
 def verify(path: Path, wanted: str) -> None:

@@ -3,7 +3,8 @@
 RatchetError              said in one message and an exit code, without a traceback
 ├── ConfigError           a setting is unknown, of a wrong type, or impossible
 ├── DataError             a source, a store or an output is missing, altered or unusable
-├── TrainingError         the training can't go on: a loss that is not finite, no best weights
+├── DiskError             a folder can't be written: its disk is full, or it is closed to this user
+├── TrainingError         the training can't go on: a loss that is not finite, no best weights, no memory left
 └── RegistryError         the tracking server or the registry can't be used
 """
 
@@ -17,6 +18,10 @@ class ConfigError(RatchetError):
 
 
 class DataError(RatchetError):
+    pass
+
+
+class DiskError(RatchetError):
     pass
 
 

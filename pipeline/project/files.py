@@ -1,13 +1,19 @@
-"""Files that are whole or absent: digests, atomic writes, JSON."""
+"""Files that are whole or absent: digests, atomic writes, JSON; and what is said of a disk that takes none."""
 
+import errno
 import hashlib
 import json
 import os
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.project.errors import DataError
+from pipeline.project.errors import DataError, DiskError
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
 
 
 def sha256(path: Path) -> str:
@@ -31,18 +37,64 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Lets `write` fill a temporary file beside `path`, then fsyncs and renames it: all of it, or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def write_atomically(path: Path, write: Callable[[Path], Any], named: Callable[[Path], Path] | None = None) -> Path:
+    """Lets `write` fill a temporary file beside `path`, then fsyncs and renames it: all of it, or nothing.
+
+    `named` gives the final path, in the same folder, where it depends on what was written. DiskError if the disk is
+    full or closed.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
+        path = path if named is None else named(temporary)
         os.replace(temporary, path)
+        sync_folder(path.parent)
+    except Exception as error:
+        if (code := disk_code(error)) is None:
+            raise
+        raise unwritable(path.parent, code) from error
     finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
+        if os.path.lexists(temporary):
+            temporary.unlink()
+    return path
+
+
+def disk_code(error: BaseException | None) -> int | None:
+    """The error number of a full or closed disk, which libraries hide beneath errors of their own."""
+    while error is not None:
+        rust = re.search(r"\(os error (\d+)\)", str(error))  # safetensors and Polars say it in words alone
+        code = error.errno if isinstance(error, OSError) else int(rust[1]) if rust else None
+        if code in FULL | CLOSED:
+            return code
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def unwritable(folder: Path, code: int) -> DiskError:
+    if code in CLOSED:
+        return DiskError(
+            f"{folder} can't be written: {os.strerror(code)}.\n"
+            f"It has to be a folder in which this user may create files. Type: chmod -R u+w {folder}"
+        )
+    free = f"; {shutil.disk_usage(folder).free >> 20:,} MiB are free there" if folder.is_dir() else ""
+    cure = "Raise the limit that `ulimit -f` shows" if code == errno.EFBIG else f"Free some of it (`df -h {folder}`)"
+    return DiskError(
+        f"{folder} can't be written: {os.strerror(code)}{free}. What was there before is whole.\n"
+        f"{cure}, then type the same command again"
+    )
+
+
+def require_writable(*folders: Path) -> None:
+    """DiskError for the first one where nothing can be created: said before the work, not at its end."""
+    for folder in folders:
+        there = next(one for one in (folder.absolute(), *folder.absolute().parents) if os.path.exists(one))
+        if not there.is_dir():
+            raise unwritable(there, errno.ENOTDIR)
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise unwritable(there, errno.EROFS if os.statvfs(there).f_flag & os.ST_RDONLY else errno.EACCES)
 
 
 def write_text(path: Path, text: str) -> None:

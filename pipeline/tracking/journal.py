@@ -5,49 +5,29 @@
   params    values                            input     context, name, digest, source, profile
   metrics   step, time, values                artifact  name, sha256 (the file lies in artifacts/)
   status    value, time, reason
-Times are milliseconds since 1970. A line without its newline was never acknowledged, and is dropped.
+Times are milliseconds since 1970, and never run backwards. A line without its newline was never acknowledged, and
+is dropped; one that is no JSON any more is read as `damaged` with its text, and stops none of the others.
 """
 
-import json
+import math
 import os
 import shutil
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import psutil
 from filelock import FileLock, Timeout
 
-from pipeline.project import paths
 from pipeline.project.errors import RatchetError
 from pipeline.project.files import sha256, sync_folder
 from pipeline.project.secrets import redact
+from pipeline.tracking.lines import Status, append, encode, folder, lines, status
 
-Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+WRITER, BORROWER = "writer.lock", "borrower.lock"
 TEXTS = {".csv", ".html", ".json", ".md", ".txt", ".yaml"}
-
-
-def folder(run_id: str) -> Path:
-    return paths.state("journal", run_id)
-
-
-def lines(run_id: str, offset: int = 0) -> Iterator[tuple[dict[str, Any], int]]:
-    """Each acknowledged line from a byte offset on, with the offset after it."""
-    with (folder(run_id) / "journal.jsonl").open("rb") as file:
-        file.seek(offset)
-        for line in file:
-            if not line.endswith(b"\n"):
-                return
-            offset += len(line)
-            yield json.loads(line), offset
-
-
-def status(run_id: str) -> Status:
-    """The last status that the journal holds; a run that has said none yet has just begun."""
-    values = [line["value"] for line, _ in lines(run_id) if line["kind"] == "status"]
-    return values[-1] if values else "RUNNING"
 
 
 def masked(node: Any) -> Any:
@@ -66,23 +46,41 @@ def now() -> int:
 class Journal:
     """One process at a time writes a run's journal; the lock goes with the process, however it dies."""
 
-    def __init__(self, run_id: str, fsync_seconds: float = 1.0):
+    def __init__(self, run_id: str, fsync_seconds: float = 1.0, borrowed: bool = False):
+        """`borrowed`: from a process that holds the run and lends its journal, as `lent` does."""
         self.run_id = run_id
         self.folder = folder(run_id)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.lock = FileLock(self.folder / "writer.lock", timeout=2)
+        self.fsync_seconds = fsync_seconds
+        self.lock = FileLock(self.folder / (BORROWER if borrowed else WRITER), timeout=2)
         try:
             self.lock.acquire()
         except Timeout:
             raise RatchetError(f"another process is writing the journal of run {run_id}; wait until it ends") from None
+        self._open()
+
+    def _open(self) -> None:
         # metric → its last step and value: a resumed run repeats points that are here already
         self.seen: dict[str, tuple[int, float]] = {}
         self.said: set[str] = set()  # names of parameters, and whole lines that need no repetition
+        self.time = 0  # of the last points
+        self.failure: OSError | None = None  # of the fsync beside the training
         self._recover()
         self.file = (self.folder / "journal.jsonl").open("ab", buffering=0)
+        self.appending = threading.Lock()
         self.closing = threading.Event()
-        self.flusher = threading.Thread(target=self._flush, args=(fsync_seconds,), daemon=True)
+        self.flusher = threading.Thread(target=self._flush, args=(self.fsync_seconds,), daemon=True)
         self.flusher.start()
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Another process writes meanwhile; the run stays this one's, and is dead when both are gone."""
+        self._close()
+        try:
+            yield
+        finally:
+            with FileLock(self.folder / BORROWER, timeout=10):  # a killed borrower is gone within a second
+                self._open()
 
     @classmethod
     def begin(
@@ -110,33 +108,43 @@ class Journal:
         end = 0
         for line, end in lines(self.run_id):
             if line["kind"] == "metrics":
+                self.time = max(self.time, line["time"])
                 self.seen.update({name: (line["step"], value) for name, value in line["values"].items()})
             elif line["kind"] == "params":
                 self.said.update(line["values"])
             else:
-                self.said.add(json.dumps(line, ensure_ascii=False))
+                self.said.add(encode(line))
         os.truncate(path, end)
 
     def _flush(self, seconds: float) -> None:
         while not self.closing.wait(seconds):
-            os.fsync(self.file.fileno())
+            try:
+                os.fsync(self.file.fileno())
+            except OSError as error:
+                self.failure = error  # told to whoever writes next
+                return
 
     def write(self, kind: str, **values: Any) -> None:
         """Appends a line, unless the very same is there."""
-        line = json.dumps({"kind": kind, **masked(values)}, ensure_ascii=False)
-        if line not in self.said:
-            self.file.write(line.encode() + b"\n")
+        line = encode({"kind": kind, **masked(values)})
+        if line in self.said:
+            return
+        if self.failure is not None:
+            raise OSError(self.failure.errno, "does not reach its disk", self.file.name) from self.failure
+        with self.appending:
+            append(self.file, line)
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
         """Points at a step; those that the journal already has from before a kill are left out."""
         new = {name: value for name, value in values.items() if self.is_new(name, step, value)}
         if new:
+            self.time = max(self.time, now())  # MLflow orders by time first
+            self.write("metrics", step=step, time=self.time, values=new)
             self.seen.update({name: (step, value) for name, value in new.items()})
-            self.write("metrics", step=step, time=now(), values=new)
 
     def is_new(self, name: str, step: int, value: float) -> bool:
-        last, same = self.seen.get(name, (-1, None))
-        return step > last or (step == last and value != same)
+        last, old = self.seen.get(name, (-1, 0.0))
+        return step > last or (step == last and value != old and not (math.isnan(value) and math.isnan(old)))
 
     def params(self, values: dict[str, Any]) -> None:
         """Parameters; MLflow takes each once, so a resumed run keeps those of its beginning."""
@@ -172,12 +180,19 @@ class Journal:
 
     def close(self) -> None:
         """Everything is on disk when this returns."""
+        self._close()
+        self.lock.release()
+
+    def fsync(self) -> None:
+        """What was written so far is on disk when this returns."""
+        os.fsync(self.file.fileno())
+
+    def _close(self) -> None:
         self.closing.set()
         self.flusher.join()
-        os.fsync(self.file.fileno())
+        self.fsync()
         self.file.close()
         sync_folder(self.folder)
-        self.lock.release()
 
     def __enter__(self) -> "Journal":
         return self
@@ -186,28 +201,19 @@ class Journal:
         self.close()
 
 
-def sample_system(journal: Journal, seconds: float, stop: threading.Event) -> None:
-    """Journals CPU and memory under MLflow's names for system metrics, until `stop` is set."""
-    process = psutil.Process()
-    psutil.cpu_percent()
-    while not stop.wait(seconds):
-        step = journal.seen.get("system/cpu_utilization_percentage", (-1, 0.0))[0] + 1
-        memory = psutil.virtual_memory()
-        values = {
-            "system/cpu_utilization_percentage": psutil.cpu_percent(),
-            "system/system_memory_usage_percentage": memory.percent,
-            "system/process_memory_megabytes": process.memory_info().rss / 2**20,
-        }
-        journal.metrics(step, values)
-
-
 def close_if_dead(run_id: str) -> None:
     """Says KILLED of a run that is shown as running but whose writer is gone: a SIGKILL, or no memory left."""
+    if status(run_id) != "RUNNING":
+        return
+    path, reason = folder(run_id) / "journal.jsonl", "its process was gone without a word (SIGKILL, or out of memory)"
     try:
-        with FileLock(folder(run_id) / "writer.lock", timeout=0):
-            running = status(run_id) == "RUNNING"
+        with FileLock(folder(run_id) / WRITER, timeout=0), FileLock(folder(run_id) / BORROWER, timeout=0):
+            *_, end = (0, *(end for _, end in lines(run_id)))
+            if end == 0 or status(run_id) != "RUNNING":  # it never began; or another process was faster
+                return
+            os.truncate(path, end)
+            with path.open("ab", buffering=0) as file:
+                append(file, encode({"kind": "status", "value": "KILLED", "time": now(), "reason": reason}))
+                os.fsync(file.fileno())
     except Timeout:
         return
-    if running:
-        with Journal(run_id) as journal:
-            journal.status("KILLED", "its process was gone without a word (SIGKILL, or out of memory)")

@@ -18,9 +18,6 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
 RUN_TAG = "ratchet.run_id"
-BATCH = 1000  # MLflow's limit for log-batch; 100 for params and for tags
-LONGEST_PARAM = 6000
-LONGEST_TAG = 8000
 
 
 def tracking_uri() -> str:
@@ -72,8 +69,16 @@ def experiment_id(client: Any, name: str) -> str:
 
 
 def find_run(client: Any, experiment: str, run_id: str) -> str | None:
-    found = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{run_id}'", max_results=1)
-    return found[0].info.run_id if found else None
+    found = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{run_id}'")
+    return min((run.info.run_id for run in found), default=None)
+
+
+def delete_copies(client: Any, mlflow_id: str, run_id: str) -> None:
+    """Deletes what a create made whose reply came too late: runs with the same tag, and without a point."""
+    experiment = client.get_run(mlflow_id).info.experiment_id
+    for run in client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{run_id}'"):
+        if run.info.run_id != mlflow_id and not run.data.metrics and not run.data.params:
+            client.delete_run(run.info.run_id)
 
 
 def create_run(client: Any, experiment: str, run_id: str, name: str, start: int, parent: str | None) -> str:
@@ -82,61 +87,6 @@ def create_run(client: Any, experiment: str, run_id: str, name: str, start: int,
     if parent is not None:
         tags["mlflow.parentRunId"] = parent
     return client.create_run(experiment, start_time=start, run_name=name, tags=tags).info.run_id
-
-
-def send(client: Any, mlflow_id: str, lines: list[dict[str, Any]], artifacts: Path) -> None:
-    """Ships lines of one kind, or of kinds that log-batch takes together, in order."""
-    from mlflow.entities import Metric, Param, RunTag
-
-    metrics, params, tags = [], [], {}
-    for line in lines:
-        values = line.get("values", {})
-        if line["kind"] == "metrics":
-            metrics += [Metric(name, value, line["time"], line["step"]) for name, value in values.items()]
-        elif line["kind"] == "params":
-            params += [Param(name, value[:LONGEST_PARAM]) for name, value in values.items()]
-        elif line["kind"] == "tags":
-            tags |= {name: RunTag(name, value[:LONGEST_TAG]) for name, value in values.items()}
-        else:
-            SENDERS[line["kind"]](client, mlflow_id, line, artifacts)
-    for start in range(0, len(metrics), BATCH):
-        client.log_batch(mlflow_id, metrics=metrics[start : start + BATCH])
-    for start in range(0, max(len(params), len(tags)), 100):
-        some = list(tags.values())[start : start + 100]
-        client.log_batch(mlflow_id, params=params[start : start + 100], tags=some)
-
-
-def send_artifact(client: Any, mlflow_id: str, line: dict[str, Any], artifacts: Path) -> None:
-    inside = Path(line["name"]).parent
-    client.log_artifact(mlflow_id, artifacts / line["name"], None if inside == Path() else inside.as_posix())
-
-
-def send_input(client: Any, mlflow_id: str, line: dict[str, Any], artifacts: Path) -> None:
-    import json
-
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    source = json.dumps({"uri": line["source"]})
-    dataset = Dataset(line["name"], line["digest"][:36], "local", source, profile=json.dumps(line["profile"]))
-    tag = InputTag("mlflow.data.context", line["context"])
-    client.log_inputs(mlflow_id, datasets=[DatasetInput(dataset, [tag])])
-
-
-def send_status(client: Any, mlflow_id: str, line: dict[str, Any], artifacts: Path) -> None:
-    if line["reason"]:
-        client.set_tag(mlflow_id, "ratchet.reason", line["reason"][:LONGEST_TAG])
-    if line["value"] == "RUNNING":
-        client.update_run(mlflow_id, status="RUNNING")
-    else:
-        client.set_terminated(mlflow_id, line["value"], line["time"])
-
-
-SENDERS = {
-    "artifact": send_artifact,
-    "input": send_input,
-    "status": send_status,
-    "run": lambda *line: None,  # its run exists once find_run or create_run has named it
-}
 
 
 def model_folder(uri: str) -> Path:

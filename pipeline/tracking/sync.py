@@ -1,7 +1,7 @@
 """Ships journals to MLflow: in the background while training runs, at its end, or whenever `ratchet sync` is typed.
 
-Idempotent: a run is looked for by its own id before it is created, and MLflow keeps equal points once. How far a
-journal is shipped stands beside it in shipped.json, for each tracking URI.
+Idempotent: a run is looked for by its own id before it is created, and MLflow keeps equal points once. Beside a journal
+stand, for each tracking URI, shipped-….json (how far it is there) and refused-….jsonl (what that server will not take).
 """
 
 import hashlib
@@ -9,17 +9,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from pipeline.project import paths
-from pipeline.project.files import read_json, write_json
-from pipeline.tracking import journal, mlflow_store
+from pipeline.project.errors import RegistryError
+from pipeline.project.files import read_json, write_json, write_text
+from pipeline.tracking import delivery, journal, lines, mlflow_store
 
 started: list[subprocess.Popen] = []  # kept, since Python warns of a process that outlives its object
-CHUNK = 500  # journal lines for each step of the offset
+CHUNK = 20_000  # points for each step of the offset: as many are sent again after an outage, at most
+WAIT = 60.0  # seconds that another process may take to ship the same run
+LONGEST_PAUSE = 5.0  # seconds between two tries of the background's shipper
 
 
 def run_ids() -> list[str]:
@@ -28,59 +32,113 @@ def run_ids() -> list[str]:
     return [file.parent.name for file in sorted(files, key=lambda file: file.stat().st_ctime_ns)]
 
 
-def shipped_file(run_id: str) -> Path:
+def beside(run_id: str, name: str) -> Path:
     server = hashlib.sha256(mlflow_store.tracking_uri().encode()).hexdigest()[:12]
-    return journal.folder(run_id) / f"shipped-{server}.json"
+    stem, _, suffix = name.partition(".")
+    return journal.folder(run_id) / f"{stem}-{server}.{suffix}"
 
 
 def shipped(run_id: str) -> dict[str, Any]:
-    file = shipped_file(run_id)
-    return read_json(file, "sync") if file.is_file() else {"offset": 0, "mlflow_id": None}
+    """`creates`: how often the run was asked for; a reply that was lost, or late, makes it more than once."""
+    file = beside(run_id, "shipped.json")
+    return {"offset": 0, "mlflow_id": None, "creates": 0} | (read_json(file, "sync") if file.is_file() else {})
+
+
+def keep(run_id: str, state: dict[str, Any]) -> dict[str, Any]:
+    write_json(beside(run_id, "shipped.json"), state)
+    return state
 
 
 def waiting(run_id: str) -> int:
-    """Points, tags and files that the server does not have yet."""
-    lines = journal.lines(run_id, shipped(run_id)["offset"])
-    return sum(len(line.get("values", [0])) for line, _ in lines)
+    """Points, tags and files that the server does not have yet, or refuses."""
+    rest = lines.lines(run_id, shipped(run_id)["offset"])
+    return sum(len(line.get("values", [0])) for line, _ in rest) + len(refused(run_id))
 
 
-def ship(client: Any, run_id: str) -> str:
-    """Sends what waits in one run's journal; returns the id of its MLflow run. One process at a time."""
-    with FileLock(journal.folder(run_id) / "sync.lock"):
-        state = shipped(run_id)
-        if state["mlflow_id"] is None:
-            state["mlflow_id"] = mlflow_run(client, run_id)
-        for lines, offset in chunks(run_id, state["offset"]):
-            mlflow_store.send(client, state["mlflow_id"], lines, journal.folder(run_id) / "artifacts")
-            state["offset"] = offset
-            write_json(shipped_file(run_id), state)
+def refused(run_id: str) -> list[dict[str, Any]]:
+    """What this server will not take: the lines, each of one value and with the reason."""
+    file = beside(run_id, "refused.jsonl")
+    return [lines.parsed(line) for line in file.read_bytes().splitlines()] if file.is_file() else []
+
+
+def refuse(run_id: str, some: list[dict[str, Any]]) -> None:
+    write_text(beside(run_id, "refused.jsonl"), "".join(f"{lines.encode(line)}\n" for line in some))
+
+
+def ship(client: Any, run_id: str, again: bool = False, wait: float = WAIT) -> str:
+    """Sends what waits in one run's journal, and `again` what was refused; returns the id of its MLflow run.
+
+    One process at a time. What the server refuses for good is set aside and stops nothing behind it.
+    """
+    with locked(run_id, wait):
+        state = identified(client, run_id)
+        files = journal.folder(run_id) / "artifacts"
+        if again and (before := refused(run_id)):
+            refuse(run_id, delivery.send(client, state["mlflow_id"], before, files))
+        ended = False
+        for some, offset in chunks(run_id, state["offset"]):
+            ended = ended or any(line["kind"] == "status" and line["value"] != "RUNNING" for line in some)
+            if bad := delivery.send(client, state["mlflow_id"], some, files):
+                known = refused(run_id)
+                refuse(run_id, known + [line for line in bad if line not in known])
+            state = keep(run_id, state | {"offset": offset})
+        if state["creates"] > 1 and (ended or again):
+            mlflow_store.delete_copies(client, state["mlflow_id"], run_id)
         return state["mlflow_id"]
 
 
+@contextmanager
+def locked(run_id: str, wait: float) -> Iterator[None]:
+    lock = FileLock(journal.folder(run_id) / "sync.lock", timeout=wait)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise RegistryError(
+            f"another process ships run {run_id}, and was not done in {wait:.0f} seconds.\n"
+            "When it is, type: ratchet sync"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def chunks(run_id: str, offset: int) -> Iterator[tuple[list[dict[str, Any]], int]]:
-    lines: list[dict[str, Any]] = []
-    for line, offset in journal.lines(run_id, offset):  # noqa: B020
-        lines.append(line)
-        if len(lines) == CHUNK:
-            yield lines, offset
-            lines = []
-    if lines:
-        yield lines, offset
+    """Lines of about CHUNK values together, with the offset after them; only what is on the journal's disk for good."""
+    end, size, some = lines.durable(run_id), 0, []
+    for line, after in lines.lines(run_id, offset):
+        if after > end:
+            break
+        some.append(line)
+        size, offset = size + len(line.get("values", [0])), after
+        if size >= CHUNK:
+            yield some, offset
+            size, some = 0, []
+    if some:
+        yield some, offset
 
 
-def mlflow_run(client: Any, run_id: str) -> str:
-    head, _ = next(journal.lines(run_id))
+def identified(client: Any, run_id: str) -> dict[str, Any]:
+    """How far the run is shipped, with its MLflow id: found by its tag, or made."""
+    state = shipped(run_id)
+    if state["mlflow_id"] is not None:
+        return state
+    head = next((line for line, _ in lines.lines(run_id)), {"kind": "nothing"})
+    if head["kind"] != "run":
+        raise RegistryError(f"{journal.folder(run_id)}/journal.jsonl does not begin with its run: it begins {head}")
     experiment = mlflow_store.experiment_id(client, head["experiment"])
-    if (found := mlflow_store.find_run(client, experiment, run_id)) is not None:
-        return found
-    parent = mlflow_run_once(client, head["parent"]) if head.get("parent") else None
-    return mlflow_store.create_run(client, experiment, run_id, head["name"], head["time"], parent)
+    found = mlflow_store.find_run(client, experiment, run_id)
+    if found is None:
+        parent = identified_once(client, head["parent"]) if head.get("parent") else None
+        state = keep(run_id, state | {"creates": state["creates"] + 1})
+        found = mlflow_store.create_run(client, experiment, run_id, head["name"], head["time"], parent)
+    return keep(run_id, state | {"mlflow_id": found})
 
 
-def mlflow_run_once(client: Any, run_id: str) -> str:
+def identified_once(client: Any, run_id: str) -> str:
     """The MLflow run of another journal, which is made if need be: two children may ask at once."""
-    with FileLock(journal.folder(run_id) / "sync.lock"):
-        return shipped(run_id)["mlflow_id"] or mlflow_run(client, run_id)
+    with locked(run_id, WAIT):
+        return identified(client, run_id)["mlflow_id"]
 
 
 def in_background(run_id: str) -> subprocess.Popen:
@@ -95,20 +153,41 @@ def in_background(run_id: str) -> subprocess.Popen:
 def follow(run_id: str, patience: float) -> None:
     """Ships until the run has ended and all is there; gives up `patience` seconds after its end."""
     client, ended_at, offset, status = None, None, 0, "RUNNING"
+    pause, others = 1.0, stopped(run_id)
     while True:
         journal.close_if_dead(run_id)
-        for line, offset in journal.lines(run_id, offset):  # noqa: B020
+        for line, offset in lines.lines(run_id, offset):  # noqa: B020
             status = line["value"] if line["kind"] == "status" else status
         ended = status != "RUNNING"
         ended_at = ended_at or (time.monotonic() if ended else None)
         try:
             client = client or mlflow_store.client()
             ship(client, run_id)
+            while others:
+                left_behind(client, others.pop())
         except Exception as error:  # whatever the server does, the next round tries again
             print(f"{time.strftime('%X')} {type(error).__name__}: {error}", flush=True)
             if ended and time.monotonic() - ended_at > patience:
                 raise
+            pause = min(2 * pause, LONGEST_PAUSE)
         else:
             if ended:
                 return
-        time.sleep(1.0)
+            pause = 1.0
+        time.sleep(pause)
+
+
+def stopped(run_id: str) -> list[str]:
+    """Other runs that were on their way to this server when their processes were killed; all dead runs are closed."""
+    others = [one for one in run_ids() if one != run_id]
+    for one in others:
+        journal.close_if_dead(one)
+    begun = [one for one in others if beside(one, "shipped.json").is_file()]
+    return [one for one in begun if journal.status(one) != "RUNNING" and waiting(one)]
+
+
+def left_behind(client: Any, run_id: str) -> None:
+    try:
+        ship(client, run_id, wait=0)
+    except RegistryError as error:  # its own trouble, or its own shipper
+        print(f"{time.strftime('%X')} run {run_id}: {error}", flush=True)

@@ -5,6 +5,7 @@ import logging
 import platform
 import sys
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from safetensors.torch import load_file
 from pipeline.config.schema import Config
 from pipeline.data import store
 from pipeline.models.network import build
-from pipeline.project.errors import ConfigError, TrainingError
+from pipeline.project.errors import TrainingError
 from pipeline.tracking.journal import Journal
+from pipeline.tracking.system import sampled
+from pipeline.training import parallel
 from pipeline.training.checkpoint import Checkpointer, CheckpointFiles, newest
 from pipeline.training.loader import BatchLoader
 from pipeline.training.objective import Objective
@@ -29,26 +32,31 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 MAPPED_ABOVE, KEPT = 32 << 20, 512 << 20  # bytes; the first is the most that glibc takes
 
 
-def fit(
-    config: Config, spec: dict[str, Any], encoder: dict[str, Any], folder: Path, journal: Journal, data: Path
-) -> dict[str, Any]:
-    """Trains on `data` to the end, from the newest whole checkpoint in `folder` if there is one: {best, history}."""
+def fit(config: Config, data: Path, folder: Path, journal: Journal | None) -> dict[str, Any]:
+    """Trains on `data` to the end, from the newest whole checkpoint in `folder` if there is one: {best, history}.
+
+    Of several processes that do so together, rank 0 has the journal.
+    """
     quieten()
     keep_freed_memory()
     # Deterministic torch fills each new tensor with NaN, lest something unset be read: nothing here reads such
     torch.utils.deterministic.fill_uninitialized_memory = False
     device = prepare_device(config)
+    spec, encoder = store.load_spec(data), store.load_encoder(data)
     pl.seed_everything(config.seed, verbose=False)
     train, val = (on_device(store.load_split(split, spec, data), device) for split in ("train", "val"))
     training = config.training
     task = build_task(config, spec, encoder, data, device)
     recorder = Recorder(folder, journal, training, config.tracking.log_every_steps)
-    checkpoint = resume_from(folder)
-    checkpointer = Checkpointer(folder, config.trainer.checkpoint_seconds)
-    trainer = build_trainer(config, [recorder, checkpointer])
+    checkpoint = parallel.of_first(resume_from(folder) if parallel.rank() == 0 else None)
+    checkpointer = Checkpointer(folder, config.trainer, config.seed, journal)
+    trainer = build_trainer(config, device, [recorder, checkpointer])
     steps = steps_per_block(config, len(train["targets"]))
     lengths = lengths_of(train["inputs"], encoder) if training.bucket is not None else None
-    try:
+    with (
+        checkpointer.listening(),
+        sampled(journal, config.tracking.system_metrics_seconds) if journal else nullcontext(),
+    ):
         trainer.fit(
             task,
             BatchLoader(train, training.batch_size, steps, config.seed, lengths, training.bucket or 1),
@@ -56,8 +64,6 @@ def fit(
             ckpt_path=checkpoint,
             weights_only=True,
         )
-    finally:
-        checkpointer.unlisten()
     if recorder.best is None or not (folder / recorder.best["file"]).is_file():
         raise TrainingError(f"the training ended without best weights by {training.monitor}; nothing is registered")
     return {"best": recorder.best, "history": recorder.history}
@@ -102,17 +108,22 @@ def steps_per_block(config: Config, rows: int) -> int:
     return max(1, min(config.trainer.steps_per_block, steps // 4))
 
 
-def build_trainer(config: Config, callbacks: list[pl.Callback]) -> pl.Trainer:
+def build_trainer(config: Config, device: torch.device, callbacks: list[pl.Callback]) -> pl.Trainer:
     training = config.training
-    bar = sys.stderr.isatty()  # elsewhere the recorder's line for each epoch has to do
+    bar = sys.stderr.isatty() and parallel.rank() == 0  # elsewhere the recorder's line for each epoch has to do
     if bar:
         callbacks.append(TQDMProgressBar(refresh_rate=2, leave=False))
     stopping = training.early_stopping
     if stopping.patience is not None:
         callbacks.append(EarlyStopping(training.monitor, stopping.min_delta, stopping.patience, mode=training.mode))
+    nodes = config.trainer.nodes
+    count = parallel.world() // nodes
     return pl.Trainer(
-        accelerator=config.trainer.name,
-        devices=config.trainer.devices,
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=count,
+        num_nodes=nodes,
+        strategy=parallel.strategy(config.trainer.name, parallel.world()),
+        sync_batchnorm=device.type == "cuda" and parallel.world() > 1,
         deterministic=config.trainer.deterministic,
         max_epochs=training.max_epochs,
         callbacks=callbacks,
@@ -126,12 +137,12 @@ def build_trainer(config: Config, callbacks: list[pl.Callback]) -> pl.Trainer:
 
 
 def prepare_device(config: Config) -> torch.device:
+    """Of this process: launch.py has looked whether it is there."""
     if config.trainer.threads is not None:
         torch.set_num_threads(config.trainer.threads)
-    there = torch.cuda.is_available()
-    if config.trainer.name == "gpu" and not there:
-        raise ConfigError("trainer=gpu, but torch sees no CUDA GPU here.\nType: trainer=cpu, or trainer=auto")
-    return torch.device("cuda" if there and config.trainer.name != "cpu" else "cpu")
+    if torch.cuda.is_available() and config.trainer.name != "cpu":
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")
 
 
 def on_device(tensors: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
@@ -145,8 +156,11 @@ def on_device(tensors: dict[str, torch.Tensor], device: torch.device) -> dict[st
 def resume_from(folder: Path) -> Path | None:
     checkpoint, damaged = newest(folder)
     for file in damaged:
-        print(f"{file.name} is damaged (its SHA-256 is not the one in its name); going back one checkpoint", flush=True)
+        about = "it" if file.suffix == ".safetensors" else "it, or the best weights up to it,"
+        print(f"{file.name} is damaged: the SHA-256 of {about} is not the one in the name; going back one", flush=True)
         file.unlink()
+    if damaged and checkpoint is None:
+        print("no checkpoint is whole: starting from the beginning", flush=True)
     if checkpoint is not None:
         print(f"resuming at step {int(checkpoint.name.partition('-')[0])}", flush=True)
     return checkpoint
@@ -156,5 +170,7 @@ def quieten() -> None:
     """Lightning's hints about devices and tips; its warnings stay."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    # All values that are logged are sums over the processes already
+    warnings.filterwarnings("ignore", message=r"It is recommended to use `self.log\(.*sync_dist=True")
     # Lightning 2.6 asks torch's pytree a question that torch 2.13 has renamed
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")

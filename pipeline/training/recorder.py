@@ -10,11 +10,13 @@ from safetensors.torch import save_file
 
 from pipeline.config.schema import Training
 from pipeline.tracking.journal import Journal
+from pipeline.training import parallel
 from pipeline.training.checkpoint import named
 
 
 class Recorder(Checkpoint):  # Lightning calls a Checkpoint's hooks last, when all metrics of the epoch are in
-    def __init__(self, folder: Path, journal: Journal, training: Training, every: int):
+    def __init__(self, folder: Path, journal: Journal | None, training: Training, every: int):
+        """`journal`: None in all but the first of several processes."""
         self.folder = folder
         self.journal = journal
         self.monitor = training.monitor
@@ -34,6 +36,8 @@ class Recorder(Checkpoint):  # Lightning calls a Checkpoint's hooks last, when a
         self.began = time.monotonic()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self.journal is None:
+            return
         first = pl_module.steps - len(outputs["rates"]) + 1
         losses = outputs["losses"].tolist()
         for step, loss, rate in zip(range(first, pl_module.steps + 1), losses, outputs["rates"], strict=True):
@@ -44,19 +48,23 @@ class Recorder(Checkpoint):  # Lightning calls a Checkpoint's hooks last, when a
         value = trainer.callback_metrics[self.monitor].item()
         if self.best is not None and self.sign * value <= self.sign * self.best["value"]:
             return
-        state = {name: tensor.cpu().contiguous() for name, tensor in pl_module.network.state_dict().items()}
-        file = named(self.folder, pl_module.steps, ".safetensors", lambda file: save_file(state, file))
+        state = parallel.whole_state(pl_module.network)
+        file = None
+        if parallel.rank() == 0:
+            file = named(self.folder, pl_module.steps, ".safetensors", lambda file: save_file(state, file)).name
         self.best = {
             "epoch": trainer.current_epoch + 1,
             "step": pl_module.steps,
             "monitor": self.monitor,
             "value": value,
-            "file": file.name,
+            "file": parallel.of_first(file),
         }
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         values = {name: tensor.item() for name, tensor in sorted(trainer.callback_metrics.items())}
         seconds = time.monotonic() - self.began
+        if self.journal is None:
+            return
         self.journal.metrics(pl_module.steps, values | {"time/epoch_seconds": seconds})
         values["train/loss"] = values.pop("train/epoch_loss")  # over the epoch: the journal's train/loss is by step
         self.history.append({"epoch": trainer.current_epoch + 1, "step": pl_module.steps, **values})

@@ -1,7 +1,6 @@
 """A run: begun, found again or already finished; its folder, its journal, its true status."""
 
 import json
-import threading
 import traceback
 import uuid
 from collections.abc import Iterator
@@ -18,13 +17,18 @@ import pipeline
 from pipeline.config.checking import flatten
 from pipeline.config.schema import Config
 from pipeline.project import paths
-from pipeline.project.files import digest, read_json, sha256, write_json
+from pipeline.project.errors import TrainingError
+from pipeline.project.files import FULL, digest, read_json, require_writable, sha256, unwritable, write_json
 from pipeline.tracking import journal as journals
 from pipeline.tracking import lineage
 from pipeline.tracking.journal import Journal
+from pipeline.training import launch
 from pipeline.training.checkpoint import Interrupted, verified
+from pipeline.training.failures import explained, stoppable
 
 FINISHED = "finished.json"
+RESERVE = 1 << 16  # bytes that a full disk leaves for the traceback and the status of a run
+TO_ITS_END = "trained to its end"
 CONTEXTS = {"train": "training", "val": "validation", "test": "testing"}
 
 
@@ -48,18 +52,27 @@ def made_by(config: Config) -> dict[str, str]:
 
 @contextmanager
 def claimed(place: Path) -> Iterator[None]:
-    """One process at a time trains the same settings on the same data."""
-    place.mkdir(parents=True, exist_ok=True)
+    """One process at a time trains the same settings on the same data; DiskError where its output can't be written."""
+    require_writable(place, paths.state("journal"), paths.BUNDLE)
     lock = FileLock(place.with_suffix(".lock"))
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        acquire(lock)
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise unwritable(Path(error.filename).parent if error.filename else place, error.errno) from error
+    finally:
+        lock.release()
+
+
+def acquire(lock: FileLock) -> None:
     try:
         lock.acquire(timeout=0)
     except Timeout:
         print("another process trains these very settings; waiting for its result", flush=True)
         lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def begin(place: Path, config: Config, fresh: bool) -> str:
@@ -67,6 +80,8 @@ def begin(place: Path, config: Config, fresh: bool) -> str:
     file = place / "run.json"
     run = read_json(file, "train") if file.is_file() else None
     if run and not fresh and run["made_by"] == made_by(config) and journals.folder(run["run_id"]).is_dir():
+        for left in place.glob(".*.tmp"):  # by a save that was killed
+            left.unlink()
         return run["run_id"]
     if run and not fresh:
         print("what was trained here was made by other code or packages; starting anew", flush=True)
@@ -78,17 +93,27 @@ def begin(place: Path, config: Config, fresh: bool) -> str:
 
 
 def finished(place: Path) -> dict[str, Any] | None:
-    """The result of a training that came to its end here, if its weights are still whole."""
+    """The result of a training that came to its end here, if its weights are still whole; its run then says so too."""
     file = place / FINISHED
     if not file.is_file():
         return None
     result = read_json(file, "train")
     weights = place / result["best"]["file"]
-    return result if weights.is_file() and verified(weights) else None
+    if not weights.is_file() or not verified(weights):
+        return None
+    if journals.status(result["run_id"]) != "FINISHED":  # a kill came between the two
+        with Journal(result["run_id"]) as journal:
+            journal.status("FINISHED", TO_ITS_END)
+    return result
 
 
 def finish(place: Path, result: dict[str, Any]) -> None:
     """Keeps the result and its weights; what only a resume would need goes."""
+    if not verified(place / result["best"]["file"]):
+        raise TrainingError(
+            f"{place / result['best']['file']} is damaged: its SHA-256 is not the one in its name.\n"
+            "Type the same command again: it goes on from before these weights"
+        )
     write_json(place / FINISHED, result)
     for file in place.iterdir():
         if file.name not in (FINISHED, "run.json", result["best"]["file"]):
@@ -97,26 +122,29 @@ def finish(place: Path, result: dict[str, Any]) -> None:
 
 @contextmanager
 def journalled(journal: Journal, config: Config) -> Iterator[None]:
-    """RUNNING inside, then FINISHED, KILLED or FAILED with the reason; system metrics meanwhile."""
+    """RUNNING inside, then FINISHED, KILLED or FAILED, with the reason, and the traceback as failure.txt."""
+    reserve = journal.folder / "reserve"
+    reserve.write_bytes(bytes(RESERVE))
     journal.status("RUNNING")
-    stop = threading.Event()
-    every = config.tracking.system_metrics_seconds
-    sampler = threading.Thread(target=journals.sample_system, args=(journal, every, stop), daemon=True)
-    sampler.start()
     try:
-        yield
+        with stoppable():
+            yield
     except Interrupted as signal:
+        reserve.unlink(missing_ok=True)
         journal.status("KILLED", f"{signal}; the same command goes on from its checkpoint")
         raise
     except BaseException as error:
+        reserve.unlink(missing_ok=True)
+        failure = explained(error, config, journal.folder)
         journal.text(traceback.format_exc(), "failure.txt")
-        journal.status("FAILED", f"{type(error).__name__}: {error}")
-        raise
+        journal.status("FAILED", f"{type(failure).__name__}: {failure}")
+        if failure is error:
+            raise
+        raise failure from error
     else:
-        journal.status("FINISHED", "trained to its end")
+        journal.status("FINISHED", TO_ITS_END)
     finally:
-        stop.set()
-        sampler.join()
+        reserve.unlink(missing_ok=True)
 
 
 def describe(journal: Journal, config: Config, spec: dict[str, Any], data: Path) -> None:
@@ -133,6 +161,7 @@ def describe(journal: Journal, config: Config, spec: dict[str, Any], data: Path)
             "data.fingerprint": spec["fingerprint"],
             "seed": str(config.seed),
             "device": device,
+            **launch.tags(config),
             "threads": str(torch.get_num_threads()),
             **lineage.commit(),
             **lineage.dvc_sums(),

@@ -14,6 +14,7 @@ from torch import Tensor
 from pipeline.config.schema import Config
 from pipeline.models.network import Network
 from pipeline.project.errors import TrainingError
+from pipeline.training import parallel
 from pipeline.training.augmentation import augment
 from pipeline.training.objective import Objective
 from pipeline.training.optimization import add_l1, build_optimizer, l1_weights, learning_rate
@@ -32,15 +33,20 @@ class Task(pl.LightningModule):
         self.config = config
         self.rows = rows
         self.bf16 = bf16
-        self.l1_weights = l1_weights(network, config.optimizer.l1)
         self.learning_rate = learning_rate(config, -(-rows // config.training.batch_size))
         self.steps = 0  # optimiser steps so far
         self.monitored: list[float] = []  # the monitored value of each epoch so far
         # Sums over the epoch so far, in the checkpoint: a resumed epoch reports the same means.
         self.register_buffer("train_sums", torch.zeros(2, dtype=torch.float64))  # loss, quality
+        self.register_buffer("quality", torch.zeros((), dtype=torch.float64), persistent=False)  # of a block
         self.register_buffer("val_loss", torch.zeros((), dtype=torch.float64))
 
+    def configure_model(self) -> None:
+        if self.config.trainer.name == "fsdp" and parallel.world() > 1:
+            parallel.shard(self.network, self.device_mesh["data_parallel"])
+
     def configure_optimizers(self) -> Any:
+        self.l1_weights = l1_weights(self.network, self.config.optimizer.l1)
         return build_optimizer(self.network, self.config)
 
     def training_step(self, block: tuple[Tensor, Tensor], index: int) -> dict[str, Any]:
@@ -48,6 +54,7 @@ class Task(pl.LightningModule):
         optimizer = self.optimizers(use_pl_optimizer=False)
         size = self.config.training.batch_size
         losses, rates, sizes = [], [], []
+        self.quality.zero_()
         for inputs, targets in zip(block[0].split(size), block[1].split(size), strict=True):
             rates.append(self.learning_rate(self.steps + len(rates), self.monitored))
             for group in optimizer.param_groups:
@@ -55,34 +62,39 @@ class Task(pl.LightningModule):
             optimizer.zero_grad()
             losses.append(self.forward_and_backward(inputs, targets))
             sizes.append(len(targets))
+            parallel.sum_gradients(self.network)
             add_l1(self.l1_weights, self.config.optimizer.l1)
             if self.config.training.gradient_clip is not None:
                 torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.training.gradient_clip)
             optimizer.step()
-        means = torch.stack(losses)  # (K,)
+        *means, quality = parallel.total(torch.stack([*losses, self.quality]))
+        means = torch.stack(means)  # (K,)
         self.require_finite(means)
-        self.train_sums[0] += (means.double() * torch.tensor(sizes, device=means.device)).sum()
+        self.train_sums += torch.stack([(means * torch.tensor(sizes, device=means.device)).sum(), quality])
         self.steps += len(losses)
         return {"losses": means, "rates": rates}
 
     def forward_and_backward(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Adds the gradient of the batch's mean loss, in training.accumulate parts; returns that loss."""
+        """Adds the gradient of the batch's mean loss, in training.accumulate parts; returns that loss.
+
+        Of this process's share alone: the sum over the processes is that of the batch.
+        """
+        accumulate = self.config.training.accumulate
+        parts = zip(inputs.chunk(accumulate), targets.chunk(accumulate), strict=True)
+        return sum(self.part(some, wanted, len(targets)) for some, wanted in parts)
+
+    def part(self, inputs: Tensor, targets: Tensor, batch: int) -> Tensor:
+        """`batch`: rows of the whole batch."""
+        (inputs, targets), count = parallel.share(inputs, targets)
         if self.config.training.augmentation.on:
             inputs = augment(inputs, self.config.training.augmentation)
-        accumulate = self.config.training.accumulate
-        if accumulate == 1:
-            return self.part(inputs, targets, 1.0)
-        parts = zip(inputs.chunk(accumulate), targets.chunk(accumulate), strict=True)
-        return sum(self.part(some, wanted, len(wanted) / len(targets)) for some, wanted in parts)
-
-    def part(self, inputs: Tensor, targets: Tensor, share: float) -> Tensor:
         with self.autocast():
             outputs = self.network(inputs)  # (B, outputs)
-        outputs = outputs.float()
-        loss = self.objective.losses(outputs, targets).mean() * share
+        outputs, targets = outputs[:count].float(), targets[:count]
+        loss = self.objective.losses(outputs, targets).sum() / batch
         loss.backward()
-        self.train_sums[1] += self.objective.qualities(outputs.detach(), targets)
-        return loss.detach()
+        self.quality += self.objective.qualities(outputs.detach(), targets)
+        return loss.detach().double()
 
     def autocast(self) -> AbstractContextManager:
         """Not Lightning's, which spans a block: it would keep the first step's casts of the weights for the others."""
@@ -101,14 +113,16 @@ class Task(pl.LightningModule):
             )
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-        inputs, targets = batch
+        (inputs, targets), count = parallel.share(*batch)
         with self.autocast():
             outputs = self.network(inputs)
-        self.val_loss += self.objective.losses(outputs.float(), targets).double().sum()
-        self.objective.update(outputs.float(), targets, inputs)
+        outputs, targets = outputs[:count].float(), targets[:count]
+        self.val_loss += self.objective.losses(outputs, targets).double().sum()
+        if count:
+            self.objective.update(outputs, targets, inputs)
 
     def on_validation_epoch_end(self) -> None:
-        loss = self.val_loss / len(self.trainer.val_dataloaders.targets)
+        loss = parallel.total(self.val_loss) / len(self.trainer.val_dataloaders.targets)
         self.require_finite(loss.reshape(1))
         values = {"val/loss": loss.float(), **self.objective.compute()}
         self.log_dict(values)

@@ -14,8 +14,7 @@ from pipeline.project import paths
 from pipeline.project.files import write_json
 from pipeline.tracking import sync
 from pipeline.tracking.journal import Journal
-from pipeline.training import run
-from pipeline.training.fit import fit
+from pipeline.training import launch, run
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def trained(
         shipper = sync.in_background(run_id)
         with run.journalled(journal, config):
             run.describe(journal, config, data.spec, data.folder)
-            result = {"run_id": run_id, **fit(config, data.spec, data.encoder, place, journal, data.folder)}
+            result = {"run_id": run_id, **launch.train(config, data.folder, place, journal)}
             run.finish(place, result)
     return result, shipper
 

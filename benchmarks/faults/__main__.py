@@ -1,0 +1,73 @@
+"""Injects faults and counts what is survived: `make faults`, or python -m benchmarks.faults [--rows N …] [--tries N].
+
+Writes benchmarks/results/faults.json and prints the table of docs/reliability.md. --no-control: Ratchet alone.
+"""
+
+import argparse
+import importlib
+import json
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from benchmarks.faults.row import Attempt, Row
+
+MODULES = ("kills", "ends", "outages")
+RESULTS = Path(__file__).parent.parent / "results" / "faults.json"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser("python -m benchmarks.faults", description=__doc__)
+    parser.add_argument("--rows", type=int, nargs="+", help="numbers of the rows to run; all otherwise")
+    parser.add_argument("--tries", type=int, help="how often at most; each row knows its own number otherwise")
+    parser.add_argument("--no-control", action="store_true")
+    options = parser.parse_args()
+    rows = [row for name in MODULES for row in importlib.import_module(f"benchmarks.faults.{name}").ROWS]
+    found = [tried(row, options) for row in rows if not options.rows or row.number in options.rows]
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(found, indent=2) + "\n")
+    print(table(found))
+    return int(any(one["survived"] < one["tries"] for one in found))
+
+
+def tried(row: Row, options: argparse.Namespace) -> dict[str, Any]:
+    began = time.monotonic()
+    tries = min(row.tries, options.tries or row.tries)
+    survived = sum(held(row, row.attempt, seed) for seed in range(tries))
+    control = None
+    if row.control is not None and not options.no_control:
+        control = [
+            sum(held(row, row.control, seed, quiet=True) for seed in range(row.control_tries)),
+            row.control_tries,
+        ]
+    found = {"number": row.number, "fault": row.fault, "expected": row.expected, "tries": tries, "survived": survived}
+    print(f"row {row.number} {row.fault}: {survived} of {tries}, control {control}", flush=True)
+    return {**found, "control": control, "seconds": round(time.monotonic() - began)}
+
+
+def held(row: Row, attempt: Attempt, seed: int, quiet: bool = False) -> bool:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        try:
+            attempt(Path(folder), seed)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it was not survived
+            if not quiet:
+                traceback.print_exc()
+            print(f"  row {row.number}, seed {seed}: {type(error).__name__}: {str(error)[:500]}", flush=True)
+            return False
+    return True
+
+
+def table(found: list[dict[str, Any]]) -> str:
+    lines = ["| # | fault | expected | Ratchet | plain Lightning + MLFlowLogger |", "|-|-|-|-|-|"]
+    for one in found:
+        control = "not run" if one["control"] is None else "{} of {}".format(*one["control"])
+        given = f"{one['survived']} of {one['tries']}"
+        lines.append(f"| {one['number']} | {one['fault']} | {one['expected']} | {given} | {control} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

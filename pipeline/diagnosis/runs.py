@@ -1,0 +1,67 @@
+"""Runs: those that train now, those whose process is gone, and what of their journals is not at the server."""
+
+from collections.abc import Iterator
+
+from pipeline.diagnosis.finding import Finding, Look, held, note, ok, problem
+from pipeline.project.errors import DataError
+from pipeline.tracking import journal, mlflow_store, sync
+from pipeline.tracking.lines import lines
+
+
+def runs(look: Look) -> Iterator[Finding]:
+    ids = sync.run_ids()
+    resting = [run_id for run_id in ids if not writing(run_id)]
+    yield ok("journals", f"{counted(len(ids), 'run')}, {len(ids) - len(resting)} in training now")
+    waiting = 0, 0
+    for run_id in resting:
+        if not begun(run_id):
+            text = f"run {run_id[:12]}: its process was killed before the journal's first line"
+            yield problem("journals", text, f"rm -r {journal.folder(run_id)}")
+            continue
+        if journal.status(run_id) == "RUNNING":
+            text = f"run {run_id[:12]} says RUNNING, but its process is gone (SIGKILL, or out of memory)"
+            yield problem(
+                "stale run", text, "ratchet sync   (says KILLED; trained again, it goes on from its checkpoint)"
+            )
+        try:
+            yield from set_aside(run_id)
+            count = sync.waiting(run_id) - len(sync.refused(run_id))
+            waiting = waiting[0] + count, waiting[1] + (count > 0)
+        except DataError:
+            file = sync.beside(run_id, "shipped.json")
+            text = f"run {run_id[:12]}: {file.name}, which says how far it is shipped, is damaged"
+            yield problem("journals", text, f"rm {file} && ratchet sync   (MLflow keeps equal points once)")
+    yield unshipped(*waiting)
+
+
+def writing(run_id: str) -> bool:
+    return any(held(journal.folder(run_id) / lock) for lock in (journal.WRITER, journal.BORROWER))
+
+
+def begun(run_id: str) -> bool:
+    return next((line["kind"] for line, _ in lines(run_id)), "nothing") == "run"
+
+
+def set_aside(run_id: str) -> Iterator[Finding]:
+    """Lines that are damaged on disk, and those that the server refuses."""
+    refused = sync.refused(run_id)
+    damaged = sum(line["kind"] == "damaged" for line in refused)
+    damaged += sum(line["kind"] == "damaged" for line, _ in lines(run_id, sync.shipped(run_id)["offset"]))
+    if damaged:
+        text = f"run {run_id[:12]}: {counted(damaged, 'line')} of its journal can't be read any more"
+        typed = f"ratchet sync   (ships all others, and keeps these in {sync.beside(run_id, 'refused.jsonl')})"
+        yield problem("journals", text, typed)
+    if others := [line for line in refused if line["kind"] != "damaged"]:
+        text = f"run {run_id[:12]}: the server refuses {counted(len(others), 'value')}: {others[0].get('refused')}"
+        yield problem("refused", text, f"less {sync.beside(run_id, 'refused.jsonl')}   (once more: ratchet sync)")
+
+
+def unshipped(count: int, runs_of: int) -> Finding:
+    if not count:
+        return ok("unshipped", f"nothing waits: all is at {mlflow_store.shown_uri()}")
+    text = f"{count:,} points and files of {counted(runs_of, 'run')} wait for {mlflow_store.shown_uri()}"
+    return note("unshipped", text, "ratchet sync")
+
+
+def counted(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
