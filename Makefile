@@ -6,7 +6,7 @@ export DVC_NO_ANALYTICS := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test check bench scenarios ui
+.PHONY: help install repro test check bench scenarios faults ui
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ bench: install ## measure speed and memory against the peers; writes benchmarks/
 
 scenarios: install ## run every scenario in full on real data; prints the table of docs/scenarios.md
 	python -m benchmarks.scenarios
+
+faults: install ## inject every fault for real, many times; prints the table of docs/reliability.md (hours)
+	python -m benchmarks.faults
 
 ui: install ## open MLflow's UI on what was made
 	ratchet ui

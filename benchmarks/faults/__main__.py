@@ -1,6 +1,6 @@
 """Injects faults and counts what is survived: `make faults`, or python -m benchmarks.faults [--rows N …] [--tries N].
 
-Writes benchmarks/results/faults.json and prints the table of docs/reliability.md. --no-control: Ratchet alone.
+Keeps each row's newest result in benchmarks/results/faults.json and prints the table of docs/reliability.md.
 """
 
 import argparse
@@ -12,6 +12,8 @@ import time
 import traceback
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from benchmarks.faults.row import Attempt, Row
 
@@ -26,26 +28,37 @@ def main() -> int:
     parser.add_argument("--no-control", action="store_true")
     options = parser.parse_args()
     rows = [row for name in MODULES for row in importlib.import_module(f"benchmarks.faults.{name}").ROWS]
-    found = [tried(row, options) for row in rows if not options.rows or row.number in options.rows]
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(found, indent=2) + "\n")
+    found = []
+    for row in rows:
+        if not options.rows or row.number in options.rows:
+            found.append(tried(row, options))
     print(table(found))
     return int(any(one["survived"] < one["tries"] for one in found))
 
 
+def keep(one: dict[str, Any]) -> None:
+    """The newest result of each row, whichever rows were asked for."""
+    RESULTS.parent.mkdir(exist_ok=True)
+    with FileLock(RESULTS.with_suffix(".lock")):
+        before = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+        RESULTS.write_text(json.dumps(before | {str(one["number"]): one}, indent=2) + "\n")
+
+
 def tried(row: Row, options: argparse.Namespace) -> dict[str, Any]:
+    """The row's counts, kept after every try."""
     began = time.monotonic()
-    tries = min(row.tries, options.tries or row.tries)
-    survived = sum(held(row, row.attempt, seed) for seed in range(tries))
-    control = None
+    found = {"number": row.number, "fault": row.fault, "expected": row.expected, "tries": 0, "survived": 0}
+    found["control"] = None
+    for seed in range(min(row.tries, options.tries or row.tries)):
+        found["survived"] += held(row, row.attempt, seed)
+        found["tries"] += 1
+        keep(found | {"seconds": round(time.monotonic() - began)})
     if row.control is not None and not options.no_control:
-        control = [
-            sum(held(row, row.control, seed, quiet=True) for seed in range(row.control_tries)),
-            row.control_tries,
-        ]
-    found = {"number": row.number, "fault": row.fault, "expected": row.expected, "tries": tries, "survived": survived}
-    print(f"row {row.number} {row.fault}: {survived} of {tries}, control {control}", flush=True)
-    return {**found, "control": control, "seconds": round(time.monotonic() - began)}
+        survived = sum(held(row, row.control, seed, quiet=True) for seed in range(row.control_tries))
+        found["control"] = [survived, row.control_tries]
+        keep(found | {"seconds": round(time.monotonic() - began)})
+    print(f"row {row.number} {row.fault}: {found['survived']} of {found['tries']}, {found['control']}", flush=True)
+    return found
 
 
 def held(row: Row, attempt: Attempt, seed: int, quiet: bool = False) -> bool:

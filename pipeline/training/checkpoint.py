@@ -57,6 +57,16 @@ def newest(folder: Path) -> tuple[Path | None, list[Path]]:
     return None, useless
 
 
+def drop_weights_before(best: Path) -> None:
+    """Earlier best weights, but for those that a checkpoint would go on from."""
+    weights = sorted(best.parent.glob("[0-9]*-*.safetensors"))
+    needed = {file for file in weights if file.name >= best.name}
+    for checkpoint in best.parent.glob("[0-9]*-*.ckpt"):
+        needed.update([file for file in weights if file.name[:8] <= checkpoint.name[:8]][-1:])
+    for old in set(weights) - needed:
+        old.unlink()
+
+
 class CheckpointFiles(CheckpointIO):
     """Lightning's way to disk: atomic, with a digest, and read back with weights_only."""
 

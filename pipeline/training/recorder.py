@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from pipeline.config.schema import Training
 from pipeline.tracking.journal import Journal
 from pipeline.training import parallel
-from pipeline.training.checkpoint import named
+from pipeline.training.checkpoint import drop_weights_before, named
 
 
 class Recorder(Checkpoint):  # Lightning calls a Checkpoint's hooks last, when all metrics of the epoch are in
@@ -51,7 +51,9 @@ class Recorder(Checkpoint):  # Lightning calls a Checkpoint's hooks last, when a
         state = parallel.whole_state(pl_module.network)
         file = None
         if parallel.rank() == 0:
-            file = named(self.folder, pl_module.steps, ".safetensors", lambda file: save_file(state, file)).name
+            saved = named(self.folder, pl_module.steps, ".safetensors", lambda file: save_file(state, file))
+            drop_weights_before(saved)
+            file = saved.name
         self.best = {
             "epoch": trainer.current_epoch + 1,
             "step": pl_module.steps,
