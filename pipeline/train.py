@@ -26,6 +26,7 @@ def main(arguments: list[str]) -> int:
     # A stage leaves the shipping to the background: the register stage waits for it
     patience = 0.0 if options.locked else config.tracking.wait_seconds
     data = Data.load()
+    launch.processes(config)  # devices that are not there are refused before a run begins
     try:
         if config.trainer.node > 0:
             launch.launched(config, data.folder, run.folder(config, data.spec))

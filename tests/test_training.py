@@ -1,5 +1,6 @@
 """Training: the same bytes after any kill, in the same run; every setting reaches Lightning."""
 
+import json
 import random
 import signal
 
@@ -74,6 +75,20 @@ def test_a_gpu_that_is_not_there_is_refused(prepared):
     done = runs.train(prepared, "trainer=gpu")
     assert done.returncode == 1
     assert "torch sees no CUDA GPU" in done.stderr
+    assert runs.run_ids(prepared) == []
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
+def test_a_gpu_learns_what_the_cpu_does_and_the_same_bytes_again(prepared):
+    small = ["model.widths=[32]", "training.max_epochs=3"]
+    losses, sums = [], []
+    for trainer in ("cpu", "gpu", "gpu"):
+        assert runs.train(prepared, "--fresh", *small, f"trainer={trainer}").returncode == 0
+        run_id = json.loads((prepared / "models/run.json").read_text())["run_id"]
+        losses.append([value for name, _, value in runs.points(prepared, run_id) if name == "val/loss"])
+        sums.append(sha256(prepared / WEIGHTS))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+    assert sums[1] == sums[2]
 
 
 @pytest.mark.parametrize("rows", [1, 20, 21])

@@ -77,7 +77,7 @@ def kill_once(project: Path, seed: int, seconds: float) -> int:
     process = subprocess.Popen(command, cwd=project, env=lean(), stdout=subprocess.PIPE, text=True)
     runs.eventually(lambda: started(project), 120)
     moment = seed // 4 % 3
-    time.sleep(chance.uniform(0, 0.7 * seconds))
+    time.sleep(chance.uniform(0, 0.5 * seconds))
     if moment == 1:
         runs.eventually(lambda: any(project.glob(".ratchet/checkpoints/*/.*.tmp")), 60, pause=0.0005)
     if moment == 2:

@@ -7,6 +7,7 @@ again from the newest checkpoint, trainer.restarts times. They call `rank_main`,
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 import time
@@ -93,6 +94,8 @@ def launched(config: Config, data: Path, place: Path, run_id: str = "") -> dict[
             f"{message}; it was started again {config.trainer.restarts} times from the newest checkpoint.\n"
             "What was trained is kept, and the same command goes on from it. More tries: trainer.restarts=10"
         ) from RuntimeError(trace)
+    finally:
+        shutil.rmtree(paths.scratch())  # where the ranks leave their errors
     result = results[min(results)]
     if "signal" in result:
         raise Interrupted(result["signal"])
