@@ -11,7 +11,7 @@ from benchmarks.faults.projects import prepared
 from tests import runs
 from tests.conftest import REPOSITORY, lean
 from tests.proxy import Rule, proxy, some
-from tests.trackers import free_port, kill, server
+from tests.trackers import free_port, kill, postgresql, server
 
 EPOCHS = 400
 POINTS = EPOCHS * 16 // 10  # of train/loss: 16 steps an epoch, one in 10 is logged
@@ -24,7 +24,7 @@ def training(folder: Path, uri: str) -> Iterator[subprocess.Popen]:
     command = [sys.executable, "-m", "benchmarks.faults.plain", str(prepared(folder)), str(folder / "plain"), uri]
     with (folder / "output").open("wb") as output:
         environment = lean(PYTHONPATH=str(REPOSITORY))
-        process = subprocess.Popen([*command, str(EPOCHS)], env=environment, stdout=output, stderr=output)
+        process = subprocess.Popen([*command, f"--epochs={EPOCHS}"], env=environment, stdout=output, stderr=output)
     try:
         yield process
     finally:
@@ -51,6 +51,18 @@ def killed_and_back(folder: Path, seed: int, back: bool = True) -> None:
             second.enter_context(server(folder / "server", port))
             is_complete(process, folder, uri)
         assert process.wait(300) == 0, (folder / "output").read_text()[-2000:]
+
+
+def database_crashed(folder: Path, seed: int) -> None:
+    port = free_port()
+    uri = f"http://127.0.0.1:{port}"
+    with postgresql() as store, server(folder / "server", port, store=store.uri), training(folder, uri) as process:
+        runs.eventually(lambda: points(uri) > 10, 120)
+        for _ in range(3):
+            store.crash()
+            time.sleep(1)
+            store.start()
+        is_complete(process, folder, uri)
 
 
 def points(uri: str) -> int:

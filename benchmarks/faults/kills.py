@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.faults import projects
+from benchmarks.faults import plainly, projects
 from benchmarks.faults.row import Row
 from pipeline.project.files import sha256
 from tests import runs
@@ -157,13 +157,13 @@ def plain(folder: Path, seed: int) -> None:
     for place in places:
         place.mkdir()
     asked = {"cwd": Path(__file__).parents[2], "env": lean(), "capture_output": True, "check": True}
-    subprocess.run([*command, str(places[0]), uri, "40"], **asked)
-    process = subprocess.Popen([*command, str(places[1]), uri, "40"], cwd=asked["cwd"], env=lean())
+    subprocess.run([*command, str(places[0]), uri, "--epochs=40"], **asked)
+    process = subprocess.Popen([*command, str(places[1]), uri, "--epochs=40"], cwd=asked["cwd"], env=lean())
     runs.eventually(lambda: (places[1] / "last.ckpt").exists(), 120)
     time.sleep(random.Random(seed).uniform(0, 2))
     process.kill()
     process.wait()
-    subprocess.run([*command, str(places[1]), uri, "40"], **asked)
+    subprocess.run([*command, str(places[1]), uri, "--epochs=40"], **asked)
     found = [run for run in runs.shipped_runs(uri) if run.info.status == "FINISHED"]
     assert len(runs.shipped_runs(uri)) == 2, "the resumed training is another run"
     assert len(found) == 2
@@ -184,5 +184,12 @@ ROWS = [
         plain,
         3,
     ),
-    Row(14, "one of two ranks is killed", "all stop and start again, by themselves; the same bytes", 8, a_rank_dies),
+    Row(
+        14,
+        "one of two ranks is killed",
+        "all stop and start again, by themselves; the same bytes",
+        8,
+        a_rank_dies,
+        plainly.a_rank_dies,
+    ),
 ]

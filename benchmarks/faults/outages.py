@@ -185,7 +185,7 @@ def shown(uri: str, run_id: str) -> str:
 
 ONCE = "every point exactly once, in order"
 ROWS = [
-    Row(23, "the tracking server is killed, and comes back", ONCE, 6, killed_and_back, control.killed_and_back),
+    Row(23, "the tracking server is killed, and comes back", ONCE, 4, killed_and_back, control.killed_and_back),
     Row(
         24,
         "the tracking server never comes back",
@@ -194,15 +194,15 @@ ROWS = [
         never_back,
         control.never_back,
     ),
-    Row(25, "PostgreSQL crashes, three times", ONCE, 6, database_crashed),
-    Row(26, "5xx, 429, hangs, garbage", f"training goes on; {ONCE}", 6, answers_badly, control.answers_badly),
+    Row(25, "PostgreSQL crashes, three times", ONCE, 4, database_crashed, control.database_crashed),
+    Row(26, "5xx, 429, hangs, garbage", f"training goes on; {ONCE}", 4, answers_badly, control.answers_badly),
     Row(
         27,
         "replies are lost after the commit",
         "one run, every point once",
-        6,
+        4,
         replies_lost,
         control.replies_lost,
     ),
-    Row(28, "a run left RUNNING by SIGKILL", "KILLED within 60 s", 6, left_running, control.left_running),
+    Row(28, "a run left RUNNING by SIGKILL", "KILLED within 60 s", 4, left_running, control.left_running),
 ]

@@ -1,10 +1,10 @@
 """The control: plain Lightning with MLFlowLogger and ModelCheckpoint, as its documentation has it.
 
-python -m benchmarks.faults.plain PROJECT FOLDER URI [EPOCHS [DEVICES]]: trains an MLP with dropout on PROJECT's data,
-goes on from FOLDER/last.ckpt where there is one, writes FOLDER/weights.pt at its end.
+python -m benchmarks.faults.plain PROJECT FOLDER URI [--epochs N] [--devices N] [--lr R] [--width N]: trains an MLP with
+dropout on PROJECT's data, goes on from FOLDER/last.ckpt where there is one, writes FOLDER/weights.pt at its end.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -18,9 +18,10 @@ from torchmetrics.classification import MulticlassAccuracy
 
 
 class Plain(pl.LightningModule):
-    def __init__(self) -> None:
+    def __init__(self, width: int, rate: float) -> None:
         super().__init__()
-        self.net = nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 10))
+        self.net = nn.Sequential(nn.Flatten(), nn.Linear(784, width), nn.ReLU(), nn.Dropout(0.2), nn.Linear(width, 10))
+        self.rate = rate
         self.accuracy = MulticlassAccuracy(10, average="micro")
 
     def training_step(self, batch, index):
@@ -34,10 +35,10 @@ class Plain(pl.LightningModule):
         self.log_dict({"val/loss": nn.functional.cross_entropy(logits, batch[1]), "val/accuracy": self.accuracy})
 
     def configure_optimizers(self):
-        return torch.optim.Adam(self.parameters(), 0.001)
+        return torch.optim.Adam(self.parameters(), self.rate)
 
 
-def main(project: Path, folder: Path, uri: str, epochs: int, devices: int) -> None:
+def main(project: Path, folder: Path, uri: str, epochs: int, devices: int, width: int, lr: float) -> None:
     pl.seed_everything(0)
     torch.set_num_threads(1)
     splits = (load_file(project / f"data/processed/{name}.safetensors") for name in ("train", "val"))
@@ -55,12 +56,18 @@ def main(project: Path, folder: Path, uri: str, epochs: int, devices: int) -> No
         enable_model_summary=False,
     )
     last = folder / "last.ckpt"
-    model = Plain()
+    model = Plain(width, lr)
     loaders = DataLoader(train, 64, shuffle=True), DataLoader(val, 64)
     trainer.fit(model, *loaders, ckpt_path=last if last.exists() else None)
     torch.save(model.state_dict(), folder / "weights.pt")
 
 
 if __name__ == "__main__":
-    numbers = [int(one) for one in sys.argv[4:]]
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], *(numbers + [5, 1][len(numbers) :]))
+    parser = argparse.ArgumentParser("python -m benchmarks.faults.plain", description=__doc__)
+    parser.add_argument("project", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("uri")
+    for name, default in {"epochs": 5, "devices": 1, "width": 32}.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--lr", type=float, default=0.001)
+    main(**vars(parser.parse_args()))

@@ -2,13 +2,16 @@
 
 import os
 import pickle
+import resource
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+import psutil
 import torch
 
 from benchmarks.faults.projects import prepared
@@ -18,16 +21,9 @@ from tests.conftest import REPOSITORY, lean
 EPOCHS = 60
 
 
-def command(project: Path, folder: Path) -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        "benchmarks.faults.plain",
-        str(project),
-        str(folder),
-        runs.store(project),
-        str(EPOCHS),
-    ]
+def command(project: Path, folder: Path, *options: str) -> list[str]:
+    module = [sys.executable, "-m", "benchmarks.faults.plain"]
+    return [*module, str(project), str(folder), runs.store(project), f"--epochs={EPOCHS}", *options]
 
 
 def train(project: Path, folder: Path, before: list[str] | None = None, **env: str) -> subprocess.CompletedProcess[str]:
@@ -36,10 +32,10 @@ def train(project: Path, folder: Path, before: list[str] | None = None, **env: s
 
 
 @contextmanager
-def training(project: Path, folder: Path) -> Iterator[subprocess.Popen]:
+def training(project: Path, folder: Path, *options: str) -> Iterator[subprocess.Popen]:
     """One that has written a checkpoint."""
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command(project, folder), cwd=REPOSITORY, env=lean(), **pipes) as process:
+    with subprocess.Popen(command(project, folder, *options), cwd=REPOSITORY, env=lean(), **pipes) as process:
         try:
             runs.eventually((folder / "last.ckpt").exists, 60)
             yield process
@@ -103,3 +99,27 @@ def payload(folder: Path, seed: int) -> None:
     (folder / "plain/last.ckpt").write_bytes(pickle.dumps(limits.Payload(folder / "touched"), protocol=2))
     assert train(project, folder / "plain").returncode != 0
     assert not (folder / "touched").exists()
+
+
+def a_rank_dies(folder: Path, seed: int) -> None:
+    project = prepared(folder)
+    with training(project, folder / "plain", "--devices=2") as process:
+        (rank,) = [one for one in psutil.Process(process.pid).children() if "plain" in " ".join(one.cmdline())]
+        rank.kill()
+        code = process.wait(120)
+    assert (code, status(project)) == (0, "FINISHED"), (code, status(project))
+
+
+def infinite_loss(folder: Path, seed: int) -> None:
+    project = prepared(folder)
+    subprocess.run(command(project, folder / "plain", "--lr=1e30"), cwd=REPOSITORY, env=lean(), capture_output=True)
+    assert status(project) == "FAILED", status(project)
+
+
+def no_memory(folder: Path, seed: int) -> None:
+    project = prepared(folder)
+    whole = command(project, folder / "plain", "--width=2000000")
+    confine = partial(resource.setrlimit, resource.RLIMIT_AS, (16 << 30, 16 << 30))
+    done = subprocess.run(whole, cwd=REPOSITORY, env=lean(), capture_output=True, text=True, preexec_fn=confine)
+    assert status(project) == "FAILED", status(project)
+    assert "batch" in done.stderr.splitlines()[-1], done.stderr[-300:]
