@@ -12,6 +12,10 @@ VERBS = {
     "download": "fetch the raw data from its mirrors, verified by SHA-256 → data/raw",
     "preprocess": "check, split and encode → data/processed",
     "train": "train with Lightning, journalled and resumable → models/bundle",
+    "sweep": "search settings with Hydra and Optuna: any launcher, killed and gone on with",
+    "adopt": "write the settings of a sweep's best trial, or of any run, into params.yaml",
+    "runs": "list the newest runs: status, time, best value",
+    "compare": "set runs side by side: the settings that differ, the metrics with the best marked",
     "evaluate": "score the bundle on the test split → reports/",
     "register": "make the bundle a version in MLflow's registry, alias challenger",
     "promote": "let the gate decide whether the challenger becomes champion",
@@ -42,6 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(usage())
         return 0
     verb, *rest = arguments
+    if verb == "train" and {"-m", "--multirun"} & set(rest):
+        verb, rest = "sweep", [argument for argument in rest if argument not in ("-m", "--multirun")]
     if verb not in VERBS:
         import difflib
 

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from pipeline.project.errors import RegistryError
-from pipeline.tracking import journal, mlflow_store, sync
+from pipeline.tracking import family, journal, mlflow_store, sync
 
 SHOWN = 10  # of what a server refuses, for each run
 PATIENCE = 20.0  # seconds that a background sync goes on trying after its run has ended
@@ -15,7 +15,13 @@ PATIENCE = 20.0  # seconds that a background sync goes on trying after its run h
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("ratchet sync", description=__doc__)
     parser.add_argument("--follow", metavar="RUN_ID", help="ship this run until it ends (what train starts by itself)")
+    parser.add_argument("--family", metavar="RUN_ID", help="the same for a sweep and its trials")
+    parser.add_argument("--starter", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    if options.family:
+        os.nice(19)
+        family.follow(options.family, options.starter, PATIENCE)
+        return 0
     if options.follow:
         os.nice(19)  # what training leaves of the cores is enough: at 10 an epoch of a CNN took a fifth longer
         sync.follow(options.follow, PATIENCE)

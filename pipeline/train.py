@@ -70,6 +70,7 @@ def report_shipping(run_id: str, shipper: subprocess.Popen, seconds: float) -> N
     if not waiting:
         print(f"run {run_id[:12]} is complete at {shown_uri()}")
     elif shipper.poll() is None:
-        print(f"run {run_id[:12]}: {waiting} points and files are on their way to {shown_uri()}")
+        print(f"run {run_id[:12]}: {waiting} points and files are on their way to {shown_uri()}.")
+        print("If it stays away, type: ratchet sync")
     else:
         print(f"{waiting} points and files wait in the journal: {shown_uri()} has not taken them.\nType: ratchet sync")

@@ -22,7 +22,15 @@ from pipeline.project.errors import ConfigError
 
 def compose(overrides: Sequence[str] = ()) -> Config:
     """The config of conf/ + params.yaml + `overrides` (Hydra's grammar), or one ConfigError with every mistake."""
-    leaves = [*flatten(read_params()), *parse(overrides)]
+    return composed([*flatten(read_params()), *parse(overrides)])
+
+
+def composed(leaves: list[tuple[str, Any]]) -> Config:
+    return checked(*settled(leaves))
+
+
+def settled(leaves: list[tuple[str, Any]]) -> tuple[dict[str, Any], Any]:
+    """(the settings that these leaves make of conf/, resolved and not yet checked; what conf/ alone says)."""
     choices, leaves = split_choices(leaves)
     space = compose_groups(choices)
     known = OmegaConf.to_container(space)
@@ -31,7 +39,7 @@ def compose(overrides: Sequence[str] = ()) -> Config:
             OmegaConf.update(space, key, value, merge=False, force_add=True)
         except OmegaConfBaseException:
             raise ConfigError(f"{key}={value!r}: {key.rpartition('.')[0]} is one value, it has no parts") from None
-    return checked(resolve(space), known)
+    return resolve(space), known
 
 
 def read_params() -> dict[str, Any]:

@@ -9,6 +9,9 @@ from pipeline.config.model import AnyModel
 from pipeline.config.section import Amount, Count, Name, Positive, Rate, Section, Share
 from pipeline.project.files import digest
 
+# What decides the model: what the config hash is made of, and what is adopted from a run
+HASHED = {"seed", "data", "pretrained", "model", "loss", "optimizer", "schedule", "training"}
+
 
 class CrossEntropy(Section):
     """binary: one output for two classes, which is the same loss with half the head."""
@@ -168,8 +171,7 @@ class Config(Section):
     @property
     def hash(self) -> str:
         """SHA-256 of what decides the model: not where the data is fetched, nor what machine trains it."""
-        made_of = {"seed", "data", "pretrained", "model", "loss", "optimizer", "schedule", "training"}
-        settings = self.model_dump(mode="json", include=made_of)
+        settings = self.model_dump(mode="json", include=HASHED)
         for part in ("data", "pretrained"):
             settings[part].get("source", {}).pop("mirrors", None)
         return digest(settings)

@@ -5,6 +5,7 @@ RatchetError              said in one message and an exit code, without a traceb
 ├── DataError             a source, a store or an output is missing, altered or unusable
 ├── DiskError             a folder can't be written: its disk is full, or it is closed to this user
 ├── TrainingError         the training can't go on: a loss that is not finite, no best weights, no memory left
+├── SweepError            a sweep's database is away, or none of its trials came to an end
 └── RegistryError         the tracking server or the registry can't be used
 """
 
@@ -26,6 +27,10 @@ class DiskError(RatchetError):
 
 
 class TrainingError(RatchetError):
+    pass
+
+
+class SweepError(RatchetError):
     pass
 
 

@@ -129,14 +129,22 @@ def identified(client: Any, run_id: str) -> dict[str, Any]:
     experiment = mlflow_store.experiment_id(client, head["experiment"])
     found = mlflow_store.find_run(client, experiment, run_id)
     if found is None:
-        parent = identified_once(client, head["parent"]) if head.get("parent") else None
+        parent = identified_once(client, experiment, head["parent"]) if head.get("parent") else None
         state = keep(run_id, state | {"creates": state["creates"] + 1})
         found = mlflow_store.create_run(client, experiment, run_id, head["name"], head["time"], parent)
     return keep(run_id, state | {"mlflow_id": found})
 
 
-def identified_once(client: Any, run_id: str) -> str:
-    """The MLflow run of another journal, which is made if need be: two children may ask at once."""
+def identified_once(client: Any, experiment: str, run_id: str) -> str:
+    """The MLflow run of another journal, which is made if need be: two children may ask at once.
+
+    A sweep's workers on other hosts have no journal of its own: there its run has to be at the server.
+    """
+    if not (journal.folder(run_id) / "journal.jsonl").is_file():
+        found = mlflow_store.find_run(client, experiment, run_id)
+        if found is None:
+            raise RegistryError(f"run {run_id}, of which this one is a part, is not on the server yet")
+        return found
     with locked(run_id, WAIT):
         return identified(client, run_id)["mlflow_id"]
 

@@ -21,18 +21,22 @@ from pipeline.project.errors import TrainingError
 from pipeline.tracking.journal import Journal
 from pipeline.tracking.system import sampled
 from pipeline.training import parallel
+from pipeline.training.channel import Watcher
 from pipeline.training.checkpoint import Checkpointer, CheckpointFiles, newest
 from pipeline.training.loader import BatchLoader
 from pipeline.training.objective import Objective
 from pipeline.training.recorder import Recorder
 from pipeline.training.task import Task
+from pipeline.training.watching import Watched
 
 PRETRAINED = "pretrained.safetensors"
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 MAPPED_ABOVE, KEPT = 32 << 20, 512 << 20  # bytes; the first is the most that glibc takes
 
 
-def fit(config: Config, data: Path, folder: Path, journal: Journal | None) -> dict[str, Any]:
+def fit(
+    config: Config, data: Path, folder: Path, journal: Journal | None, watcher: Watcher | None = None
+) -> dict[str, Any]:
     """Trains on `data` to the end, from the newest whole checkpoint in `folder` if there is one: {best, history}.
 
     Of several processes that do so together, rank 0 has the journal.
@@ -50,7 +54,8 @@ def fit(config: Config, data: Path, folder: Path, journal: Journal | None) -> di
     recorder = Recorder(folder, journal, training, config.tracking.log_every_steps)
     checkpoint = parallel.of_first(resume_from(folder) if parallel.rank() == 0 else None)
     checkpointer = Checkpointer(folder, config.trainer, config.seed, journal)
-    trainer = build_trainer(config, device, [recorder, checkpointer])
+    watched = [Watched(watcher, training.monitor)] if watcher else []
+    trainer = build_trainer(config, device, [recorder, checkpointer, *watched])
     steps = steps_per_block(config, len(train["targets"]))
     lengths = lengths_of(train["inputs"], encoder) if training.bucket is not None else None
     with (

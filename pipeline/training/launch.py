@@ -9,27 +9,26 @@ import multiprocessing
 import os
 import shutil
 import signal
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from torch import distributed
 
 from pipeline.config.schema import Config, Trainer
 from pipeline.project import paths
 from pipeline.project.errors import ConfigError, TrainingError
+from pipeline.project.processes import end_with
 from pipeline.tracking.journal import Journal
+from pipeline.training.channel import Watcher
 from pipeline.training.checkpoint import Interrupted
 from pipeline.training.failures import explained
 from pipeline.training.fit import fit, has_bf16
+from pipeline.training.watching import Pruned
 
 logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # it says all of this at length
-WATCH_SECONDS = 0.5  # how long a rank may outlive a launcher that was killed
 
 
 def on_cuda(trainer: Trainer) -> bool:
@@ -67,21 +66,24 @@ def tags(config: Config) -> dict[str, str]:
     }
 
 
-def train(config: Config, data: Path, place: Path, journal: Journal) -> dict[str, Any]:
+def train(config: Config, data: Path, place: Path, journal: Journal, watcher: Watcher | None = None) -> dict[str, Any]:
     """Trains on `data` to the end, from the newest whole checkpoint in `place` if there is one: {best, history}."""
     if processes(config) * config.trainer.nodes == 1:
-        return fit(config, data, place, journal)
+        return fit(config, data, place, journal, watcher)
     with journal.lent():
-        return launched(config, data, place, journal.run_id)
+        return launched(config, data, place, journal.run_id, watcher)
 
 
-def launched(config: Config, data: Path, place: Path, run_id: str = "") -> dict[str, Any]:
+def launched(
+    config: Config, data: Path, place: Path, run_id: str = "", watcher: Watcher | None = None
+) -> dict[str, Any]:
     """What rank 0 returns; on a node that has no rank 0, and so needs no run, what its first rank does."""
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import elastic_launch
 
-    arguments = (config.model_dump(mode="json"), os.getpid(), str(Path.cwd()), str(data), str(place), run_id)
+    places = str(Path.cwd()), str(data), str(place)
+    arguments = (config.model_dump(mode="json"), os.getpid(), places, run_id, watcher)
     multiprocessing.set_forkserver_preload([__name__])  # it imports once for all ranks and all restarts
     try:
         with handlers_kept():
@@ -99,6 +101,8 @@ def launched(config: Config, data: Path, place: Path, run_id: str = "") -> dict[
     result = results[min(results)]
     if "signal" in result:
         raise Interrupted(result["signal"])
+    if "pruned" in result:
+        raise Pruned(result["pruned"])
     if "error" in result:
         raise TrainingError(result["error"])
     return result
@@ -145,9 +149,12 @@ def died(error: Any) -> tuple[str, str]:
     return f"rank {rank} failed: {said['message']}", said.get("extraInfo", {}).get("py_callstack", "")
 
 
-def rank_main(settings: dict[str, Any], launcher: int, root: str, data: str, place: str, run_id: str) -> dict[str, Any]:
+def rank_main(
+    settings: dict[str, Any], launcher: int, places: tuple[str, str, str], run_id: str, watcher: Watcher | None
+) -> dict[str, Any]:
     """One process of several. What all of them raise at once is returned, for it is no reason to start again."""
-    threading.Thread(target=end_with, args=(launcher,), daemon=True).start()
+    end_with(launcher)
+    root, data, place = places
     os.chdir(root)
     config = Config.model_validate(settings)
     local, cuda = int(os.environ["LOCAL_RANK"]), on_cuda(config.trainer)
@@ -158,11 +165,13 @@ def rank_main(settings: dict[str, Any], launcher: int, root: str, data: str, pla
     first = distributed.get_rank() == 0
     try:
         with Journal(run_id, config.tracking.fsync_seconds, borrowed=True) if first else nullcontext() as journal:
-            return fit(config, Path(data), Path(place), journal)
+            return fit(config, Path(data), Path(place), journal, watcher)
     except TrainingError as error:
         return {"error": str(error)}
     except Interrupted as stop:
         return {"signal": stop.exit_code - 128}
+    except Pruned as stop:
+        return {"pruned": stop.epoch}
     except Exception as error:  # of this process alone
         raise explained(error, config, Path(place)) from error
 
@@ -175,11 +184,3 @@ def meet(backend: str) -> None:
     store = distributed.TCPStore(environment["MASTER_ADDR"], int(environment["MASTER_PORT"]), world, hosts)
     store = distributed.PrefixStore(f"start-{environment['TORCHELASTIC_RESTART_COUNT']}", store)
     distributed.init_process_group(backend, store=store, rank=rank, world_size=world)
-
-
-def end_with(launcher: int) -> None:
-    """Ends this process soon after the launcher has gone, for nobody would stop it."""
-    process = psutil.Process(launcher)
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-        time.sleep(WATCH_SECONDS)
-    os._exit(1)

@@ -25,6 +25,7 @@ from pipeline.tracking.journal import Journal
 from pipeline.training import launch
 from pipeline.training.checkpoint import Interrupted, verified
 from pipeline.training.failures import explained, stoppable
+from pipeline.training.watching import Pruned
 
 FINISHED = "finished.json"
 RESERVE = 1 << 16  # bytes that a full disk leaves for the traceback and the status of a run
@@ -75,8 +76,11 @@ def acquire(lock: FileLock) -> None:
         lock.acquire()
 
 
-def begin(place: Path, config: Config, fresh: bool) -> str:
-    """The id of the run that `place` belongs to; a new run if none fits or a fresh start is asked for."""
+def begin(place: Path, config: Config, fresh: bool, new_id: str | None = None) -> str:
+    """The id of the run that `place` belongs to; a new run if none fits or a fresh start is asked for.
+
+    `new_id`: what a new run is called, unless a run is called so already.
+    """
     file = place / "run.json"
     run = read_json(file, "train") if file.is_file() else None
     if run and not fresh and run["made_by"] == made_by(config) and journals.folder(run["run_id"]).is_dir():
@@ -87,7 +91,8 @@ def begin(place: Path, config: Config, fresh: bool) -> str:
         print("what was trained here was made by other code or packages; starting anew", flush=True)
     for old in place.iterdir():
         old.unlink()
-    run = {"run_id": uuid.uuid4().hex, "made_by": made_by(config)}
+    taken = new_id is None or journals.folder(new_id).is_dir()
+    run = {"run_id": uuid.uuid4().hex if taken else new_id, "made_by": made_by(config)}
     write_json(file, run)
     return run["run_id"]
 
@@ -133,6 +138,9 @@ def journalled(journal: Journal, config: Config) -> Iterator[None]:
         reserve.unlink(missing_ok=True)
         journal.status("KILLED", f"{signal}; the same command goes on from its checkpoint")
         raise
+    except Pruned as stop:
+        journal.status("KILLED", str(stop))
+        raise
     except BaseException as error:
         reserve.unlink(missing_ok=True)
         failure = explained(error, config, journal.folder)
@@ -162,7 +170,7 @@ def describe(journal: Journal, config: Config, spec: dict[str, Any], data: Path)
             "seed": str(config.seed),
             "device": device,
             **launch.tags(config),
-            "threads": str(torch.get_num_threads()),
+            "threads": str(config.trainer.threads or torch.get_num_threads()),
             **lineage.commit(),
             **lineage.dvc_sums(),
             **lineage.packages(),

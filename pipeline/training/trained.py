@@ -15,6 +15,7 @@ from pipeline.project.files import write_json
 from pipeline.tracking import sync
 from pipeline.tracking.journal import Journal
 from pipeline.training import launch, run
+from pipeline.training.channel import Watcher
 
 
 @dataclass(frozen=True)
@@ -30,21 +31,41 @@ class Data:
         return cls(folder, store.load_spec(folder), store.load_encoder(folder))
 
 
+@dataclass(frozen=True)
+class AsTrial:
+    """What a sweep adds to a training that is one of its trials: its parent ships the journal."""
+
+    run_id: str
+    parent: str  # its run id
+    tags: dict[str, str]
+    watcher: Watcher
+
+
 def trained(
-    config: Config, data: Data, place: Path, fresh: bool, name: str, parent: str | None = None
+    config: Config,
+    data: Data,
+    place: Path,
+    fresh: bool,
+    name: str,
+    parent: str | None = None,
+    trial: AsTrial | None = None,
 ) -> tuple[dict[str, Any], subprocess.Popen | None]:
     """The result, and the process that ships the journal; none if the result was there already."""
-    run_id = run.begin(place, config, fresh)
+    run_id = run.begin(place, config, fresh, trial and trial.run_id)
     if (result := run.finished(place)) is not None:
         print(f"these settings were trained on this data before, as run {run_id[:12]}: its result is reused.")
         print("To train anew all the same, type: ratchet train --fresh")
         return result, None
     settings = config.tracking
+    parent = trial.parent if trial else parent
     with Journal.begin(run_id, settings.experiment, name, settings.fsync_seconds, parent) as journal:
-        shipper = sync.in_background(run_id)
+        shipper = None if trial else sync.in_background(run_id)
         with run.journalled(journal, config):
+            if trial:
+                journal.tags(trial.tags)
             run.describe(journal, config, data.spec, data.folder)
-            result = {"run_id": run_id, **launch.train(config, data.folder, place, journal)}
+            found = launch.train(config, data.folder, place, journal, trial and trial.watcher)
+            result = {"run_id": run_id, **found}
             run.finish(place, result)
     return result, shipper
 

@@ -1,0 +1,151 @@
+"""A trial's process, seen from its worker: started, listened to, renewed, stopped. Light: no torch."""
+
+import os
+import pickle
+import secrets
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Connection, Listener
+from typing import Any
+
+from pipeline.training.channel import Watcher
+
+STOPPING = 60.0  # seconds that a trial has to save its checkpoint
+Outcome = dict[str, Any]  # state, reason, run_id, found, history, …
+
+
+@dataclass(frozen=True)
+class Membership:
+    """What makes a run a trial of a sweep."""
+
+    parent: str  # run id
+    experiment: str
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a trial is told."""
+
+    root: str
+    settings: dict[str, Any]  # the whole config
+    run_id: str
+    membership: Membership
+    name: str
+    objectives: tuple[str, ...]
+    log: str  # the file that takes what the training prints
+
+
+class Trials:
+    """The trials of a worker, one after the other, each in a process of its own that dies alone."""
+
+    def __init__(self) -> None:
+        self.server: subprocess.Popen | None = None
+        self.pid: int | None = None  # of the trial that runs
+        self.asked: Callable[[int, float], bool] = lambda epoch, value: False
+        self.outcome: Outcome | None = None
+
+    def run(self, task: Task, asked: Callable[[int, float], bool]) -> Outcome:
+        """Returns when the trial has ended; interrupted itself, it stops the trial at its next checkpoint.
+
+        `asked`: (epoch, value) → whether the trial shall stop.
+        """
+        self.asked, self.outcome, key = asked, None, secrets.token_bytes(32)
+        with Listener(authkey=key) as listener:
+            threading.Thread(target=self.listen, args=(listener,), daemon=True).start()
+            try:
+                exitcode = self.forked((task, Watcher(listener.address, key), os.getpid()))
+            except BaseException:
+                self.stop()
+                raise
+            finally:
+                self.pid = None
+        return self.outcome or {"state": "FAIL", "reason": died(exitcode)}
+
+    def forked(self, task: tuple[Any, ...]) -> int:
+        if self.server is None or self.server.poll() is not None:
+            command = [sys.executable, "-m", "pipeline.sweeping.forking"]
+            self.server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        pickle.dump(task, self.server.stdin)
+        self.server.stdin.flush()
+        self.pid = int(self.server.stdout.readline() or 0)
+        return int(self.server.stdout.readline() or -signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Lets the trial save its checkpoint; kills it where that takes too long."""
+        if self.pid:
+            self.signal(signal.SIGTERM)
+            if not select.select([self.server.stdout], [], [], STOPPING)[0]:
+                self.signal(signal.SIGKILL)
+        self.close()
+
+    def signal(self, signum: int) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signum)
+
+    def kill(self) -> None:
+        if self.pid:
+            self.signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        if self.server is not None:
+            self.server.stdin.close()
+            self.server.wait()
+            self.server.stdout.close()
+            self.server = None
+
+    def listen(self, listener: Listener) -> None:
+        while True:
+            try:
+                connection = listener.accept()
+            except (OSError, EOFError, AuthenticationError):
+                if listener._listener is None:  # closed: the trial has ended
+                    return
+                continue
+            threading.Thread(target=self.answer, args=(connection,), daemon=True).start()
+
+    def answer(self, connection: Connection) -> None:
+        with connection:
+            while True:
+                try:
+                    kind, content = connection.recv()
+                except (EOFError, OSError):  # its process has gone; `run` sees how
+                    return
+                if kind == "ended":
+                    self.outcome = content
+                connection.send(self.asked(*content) if kind == "epoch" else None)
+
+
+def died(exitcode: int) -> str:
+    if exitcode < 0:
+        name = signal.Signals(-exitcode).name
+        more = ": the machine's memory was full, perhaps" if name == "SIGKILL" else ""
+        return f"its process was killed by {name}{more}"
+    return f"its process ended with exit code {exitcode} and without a word"
+
+
+@contextmanager
+def renewed(renew: Callable[[], bool], lost: Callable[[], None], seconds: float) -> Iterator[None]:
+    """Calls `renew` every so many seconds, and `lost` once it says no."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(seconds):
+            if not renew():
+                lost()
+                return
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

@@ -1,0 +1,32 @@
+"""A trial of a sweep tells its worker the score of each epoch, and stops where the worker says so."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint
+
+from pipeline.training import parallel
+from pipeline.training.channel import Watcher
+
+
+class Pruned(BaseException):
+    """Stopped at the end of an epoch because it lagged behind other trials."""
+
+    def __init__(self, epoch: int):
+        super().__init__(f"pruned at epoch {epoch}")
+        self.epoch = epoch
+
+
+class Watched(Checkpoint):  # after the recorder: an epoch is journalled before anybody stops it
+    def __init__(self, watcher: Watcher, monitor: str):
+        """Of several processes the first one asks, and all of them stop together."""
+        self.monitor = monitor
+        self.connection = watcher.connect() if parallel.rank() == 0 else None
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        epoch, stop = trainer.current_epoch + 1, None
+        if self.connection is not None:
+            self.connection.send(("epoch", (epoch, trainer.callback_metrics[self.monitor].item())))
+            stop = self.connection.recv()
+        if parallel.of_first(stop) and epoch < trainer.max_epochs:
+            raise Pruned(epoch)
