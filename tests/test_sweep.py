@@ -202,6 +202,7 @@ REFUSED = {
     "a grid of an interval": (["optimizer.lr=interval(0.1,1)", "sweep.sampler=grid"], "sweep.sampler=tpe"),
     "an unknown launcher": (["seed=1,2", "hydra/launcher=cloud"], "submitit_slurm"),
     "an unknown space": (["sweep=nothing"], "mnist_mlp"),
+    "a space file that raises": (["sweep.space_file=bad.py"], "AttributeError"),
     "no space file": (["sweep.space_file=none.py"], "def space(trial)"),
 }
 
@@ -211,6 +212,7 @@ def test_bad_input_is_refused_before_the_first_trial(case: str, swept: Path, mon
     from pipeline.__main__ import main
 
     arguments, words = REFUSED[case]
+    (swept / "bad.py").write_text("def space(trial):\n    return trial.nothing\n")
     monkeypatch.chdir(swept)
     code = main(["sweep", "sweep.study=refused", *arguments])
     said = capsys.readouterr().err

@@ -135,8 +135,8 @@ def longest(dimensions: list[Dimension], fixed: list[str], settings: SweepSettin
     """Epochs of the longest trial; composes every end of the space, so that each of its limits is checked."""
     if settings.space_file is not None:
         study = optuna.create_study(sampler=RandomSampler(seed=settings.seed))
-        space = spacefile.load(settings.space_file)
-        return max(compose([*fixed, *overrides(space(study.ask()))]).training.max_epochs for _ in range(SAMPLES))
+        points = [spacefile.asked(settings.space_file, study.ask()) for _ in range(SAMPLES)]
+        return max(compose([*fixed, *overrides(point)]).training.max_epochs for point in points)
     first = {one.key: one.ends()[0] for one in dimensions}
     corners = [first] + [first | {one.key: value} for one in dimensions for value in one.ends()[1:]]
     return max(compose([*fixed, *overrides(corner)]).training.max_epochs for corner in corners)

@@ -6,7 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from optuna.exceptions import StorageInternalError
 from optuna.trial import Trial
+from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.project.errors import ConfigError
 from pipeline.project.files import sha256
@@ -31,6 +33,19 @@ def load(path: str) -> Callable[[Trial], dict[str, Any]]:
     if not callable(found):
         raise ConfigError(f"sweep.space_file={path} has no function space(trial). It holds, for example:\n{EXAMPLE}")
     return found
+
+
+def asked(path: str, trial: Trial) -> dict[str, Any]:
+    """The settings that the file gives this trial; ConfigError where it raises, or gives none."""
+    try:
+        settings = load(path)(trial)
+    except (ConfigError, SQLAlchemyError, StorageInternalError):
+        raise
+    except Exception as error:
+        raise ConfigError(f"space(trial) of {path} raised {type(error).__name__}: {error}") from error
+    if not isinstance(settings, dict):
+        raise ConfigError(f"space(trial) of {path} gave {settings!r}; it returns settings. For example:\n{EXAMPLE}")
+    return settings
 
 
 def fingerprint(path: str) -> str:

@@ -164,7 +164,7 @@ class Worker:
     def suggested(self, trial: Trial) -> Point:
         if self.plan.space_file is None:
             return {one.key: one.suggest(trial) for one in self.plan.dimensions}
-        return spacefile.load(self.plan.space_file)(trial)
+        return spacefile.asked(self.plan.space_file, trial)
 
     def known(self, trial: Trial, config_hash: str) -> Outcome | None:
         """How a trial with the same settings ended, in this study."""
