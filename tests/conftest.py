@@ -11,6 +11,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: as many tests a
 
 import pytest
 import yaml
+from filelock import FileLock
 
 from pipeline.__main__ import main
 from pipeline.tracking import sync
@@ -130,14 +131,50 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that the first test process to need it makes, and all of them share: it is copied, not changed."""
+    base = factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with FileLock(shared / f"{name}.lock"):
+        if not (shared / name / "made").is_file():
+            make(shared / name / "project")
+            (shared / name / "made").touch()
+    return shared / name / "project"
+
+
+@pytest.fixture(scope="session")
+def prepared_once(tmp_path_factory: pytest.TempPathFactory, project_files: list[str], empty_database: Path) -> Path:
+    """A project with data/raw and data/processed, and an empty MLflow database."""
+
+    def make(folder: Path) -> None:
+        clone(folder, project_files)
+        shutil.copyfile(empty_database, folder / "mlflow.db")
+        for verb in ("download", "preprocess"):
+            command = [sys.executable, "-m", "pipeline", verb]
+            subprocess.run(command, cwd=folder, env=lean(), check=True, capture_output=True)
+
+    return made_once(tmp_path_factory, "prepared", make)
+
+
 @pytest.fixture
-def prepared(project: Path, ratchet: Ratchet, empty_database: Path) -> Path:
+def prepared(project: Path, prepared_once: Path) -> Path:
     """The project with data/raw and data/processed made, and an empty MLflow database."""
-    shutil.copyfile(empty_database, project / "mlflow.db")
-    for verb in ("download", "preprocess"):
-        done = ratchet(verb)
-        assert done.returncode == 0, done.stderr
+    shutil.copyfile(prepared_once / "mlflow.db", project / "mlflow.db")
+    shutil.copytree(prepared_once / "data", project / "data", dirs_exist_ok=True)
     return project
+
+
+@pytest.fixture(scope="session")
+def swept(tmp_path_factory: pytest.TempPathFactory, prepared_once: Path) -> Path:
+    """A project after the sweep `sweeps.FIRST`, all of it in MLflow."""
+    from tests import sweeps  # which imports this file
+
+    def make(folder: Path) -> None:
+        shutil.copytree(prepared_once, folder)
+        done = sweeps.sweep(folder, *sweeps.FIRST, "tracking.wait_seconds=60")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return made_once(tmp_path_factory, "swept", make)
 
 
 @pytest.fixture

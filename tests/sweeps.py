@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from tests.conftest import lean
 
 TINY = ["trainer=cpu", "trainer.threads=1", "model.dropout=0.2", "training.max_epochs=3"]
 SPACE = ["optimizer.lr=tag(log,interval(1e-3,1e-1))", "model.widths=choice([16],[24,16])"]
+FIRST = [*SPACE, *TINY, "training.max_epochs=4", "sweep.n_trials=6", "sweep.workers=2", "sweep.pruner=median"]
 
 
 def sweep(project: Path, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -94,16 +94,12 @@ def eventually(condition, seconds: float = 120.0) -> Any:
 
 
 def trial_processes(driver: int) -> list[psutil.Process]:
-    """The processes that train: forked by those that workers keep warm."""
+    """The processes that train: what they print goes to their trial's log."""
     found = []
     for process in psutil.Process(driver).children(recursive=True):
         try:
-            if "pipeline.sweeping.forking" in process.cmdline():
-                found += process.children()
-        except psutil.NoSuchProcess:
+            if any("/trial-" in file.path for file in process.open_files()):
+                found.append(process)
+        except psutil.Error:
             continue
     return found
-
-
-def pause(seconds: float) -> None:
-    time.sleep(seconds)

@@ -1,32 +1,13 @@
 """ratchet sweep: the study is the queue, and nothing of it is lost."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests import runs, sweeps
-from tests.conftest import clone, lean
-from tests.sweeps import SPACE, TINY
+from tests.sweeps import FIRST, SPACE, TINY
 from tests.trackers import postgresql, postgresql_missing
-
-FIRST = [*SPACE, *TINY, "training.max_epochs=4", "sweep.n_trials=6", "sweep.workers=2", "sweep.pruner=hyperband"]
-
-
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory, project_files: list[str], empty_database: Path) -> Path:
-    """A project after a sweep of six trials at two workers, with pruning."""
-    project = clone(tmp_path_factory.mktemp("swept") / "project", project_files)
-    shutil.copyfile(empty_database, project / "mlflow.db")
-    for verb in ("download", "preprocess"):
-        command = [sys.executable, "-m", "pipeline", verb]
-        subprocess.run(command, cwd=project, env=lean(), check=True, capture_output=True)
-    done = sweeps.sweep(project, *FIRST, "tracking.wait_seconds=60")
-    assert done.returncode == 0, done.stderr
-    (project / "said").write_text(done.stdout)
-    return project
 
 
 @pytest.fixture
@@ -86,15 +67,16 @@ def test_settings_trained_before_are_reused_in_another_sweep(again: Path):
     best = sweeps.study(again).best_trial
     rate, widths = best.params["optimizer.lr"], best.params["model.widths"]
     space = [f"optimizer.lr={rate!r},{rate / 2!r}", "sweep.study=other", f"model.widths={widths}"]
-    done = sweeps.sweep(again, *TINY, "training.max_epochs=4", *space, "tracking.wait_seconds=60")
+    done = sweeps.sweep(again, *TINY, "training.max_epochs=4", *space)
     assert done.returncode == 0, done.stderr
     first, second = sweeps.trials(again, "other")
     assert (first.value, first.user_attrs["reused"]) == (best.value, best.user_attrs["run_id"])
     assert "reused" not in second.user_attrs
     assert f"(reused: run {best.user_attrs['run_id'][:12]})" in done.stdout
-    below = sweeps.children(again, sweeps.study(again, "other").user_attrs["run_id"])
-    assert [run.data.tags.get("ratchet.reused_run") for run in below] == [best.user_attrs["run_id"], None]
-    assert [run.info.status for run in below] == ["FINISHED", "FINISHED"]
+    lines = runs.journal(again, first.user_attrs["run_id"])
+    assert lines[0]["parent"] == sweeps.study(again, "other").user_attrs["run_id"]
+    assert (lines[-2]["value"], lines[-1]["values"]) == ("FINISHED", {"sweep.state": "COMPLETE"})
+    assert any(line.get("values", {}).get("ratchet.reused_run") == best.user_attrs["run_id"] for line in lines)
 
 
 def test_trials_that_fail_stop_no_other(again: Path):
@@ -105,7 +87,7 @@ def test_trials_that_fail_stop_no_other(again: Path):
         "optimizer=sgd",
         "sweep.study=bad",
     ]
-    driver = sweeps.begun(again, *TINY, *space, "training.max_epochs=300", "sweep.workers=2")
+    driver = sweeps.begun(again, *TINY, *space, "training.max_epochs=60", "sweep.workers=2")
     process = sweeps.eventually(lambda: next(iter(sweeps.trial_processes(driver.pid)), None))
     process.kill()
     assert driver.wait(240) == 0, (again / "sweep.out").read_text()
@@ -122,8 +104,8 @@ def test_trials_that_fail_stop_no_other(again: Path):
 
 
 def test_a_sweep_that_is_killed_goes_on(again: Path):
-    space = [*SPACE, *TINY, "training.max_epochs=40", "trainer.checkpoint_seconds=0.01", "sweep.study=killed"]
-    space += ["sweep.n_trials=5", "sweep.workers=2"]
+    space = [*SPACE, *TINY, "training.max_epochs=30", "trainer.checkpoint_seconds=0.01", "sweep.study=killed"]
+    space += ["sweep.n_trials=4", "sweep.workers=2"]
     driver = sweeps.begun(again, *space)
     sweeps.eventually(lambda: sweeps.finished(again, "killed") >= 1)
     sweeps.eventually(lambda: list(again.glob(".ratchet/checkpoints/*/[0-9]*.ckpt")))
@@ -133,56 +115,55 @@ def test_a_sweep_that_is_killed_goes_on(again: Path):
     done = sweeps.sweep(again, *space)
     assert done.returncode == 0, done.stderr
     found = sweeps.trials(again, "killed")
-    assert sweeps.states(again, "killed") == {"COMPLETE": 5}
+    assert sweeps.states(again, "killed") == {"COMPLETE": 4}
     assert {number: found[number].user_attrs["run_id"] for number in before} == before
     sweeps.trained_once(again, found)
     logs = "".join(file.read_text() for file in again.glob(".ratchet/sweeps/killed/trial-*.log"))
     assert "resuming at step" in logs
 
 
-def test_several_objectives_give_a_front(again: Path):
-    space = [*SPACE, *TINY, "sweep.objectives=[val/accuracy,parameters]", "sweep.n_trials=4", "sweep.study=two"]
-    done = sweeps.sweep(again, *space)
+def test_multirun_with_commas_is_a_grid_whose_lagging_trials_are_pruned(again: Path):
+    rates = ["optimizer.lr=0.01,0.02,0.03,0.05,1e-7", "sweep.pruner=median", "sweep.study=grid"]
+    done = runs.train(again, "-m", *TINY, "model.widths=[16]", *rates, "tracking.wait_seconds=60")
     assert done.returncode == 0, done.stderr
-    assert "the Pareto front:" in done.stdout
-    assert [one.name for one in sweeps.study(again, "two").directions] == ["MAXIMIZE", "MINIMIZE"]
-    assert all(len(trial.values) == 2 for trial in sweeps.trials(again, "two"))
+    found = sweeps.trials(again, "grid")
+    assert [trial.params["optimizer.lr"] for trial in found] == [0.01, 0.02, 0.03, 0.05, 1e-7]
+    assert [trial.state.name for trial in found] == [*["COMPLETE"] * 4, "PRUNED"]
+    below = sweeps.children(again, sweeps.study(again, "grid").user_attrs["run_id"])
+    assert [run.info.status for run in below] == [*["FINISHED"] * 4, "KILLED"]
+    assert below[-1].data.tags["sweep.state"] == "PRUNED"
+    assert below[-1].data.tags["ratchet.reason"] == "pruned at epoch 1"
 
 
-def test_multirun_with_commas_is_a_grid(again: Path):
-    done = runs.train(
-        again, "-m", *TINY, "training.max_epochs=1", "seed=1,2", "model.activation=relu,tanh", "sweep.study=grid"
-    )
-    assert done.returncode == 0, done.stderr
-    found = [(trial.params["seed"], trial.params["model.activation"]) for trial in sweeps.trials(again, "grid")]
-    assert found == [(1, "relu"), (1, "tanh"), (2, "relu"), (2, "tanh")]
-
-
-def test_a_python_file_gives_a_conditional_space(again: Path):
+def test_a_python_file_gives_a_conditional_space_and_several_objectives_a_front(again: Path):
     (again / "space.py").write_text(
         "def space(trial):\n"
         "    name = trial.suggest_categorical('optimizer', ['adam', 'sgd'])\n"
         "    more = {'optimizer.momentum': trial.suggest_float('momentum', 0.5, 0.9)} if name == 'sgd' else {}\n"
-        "    return {'optimizer': name, 'model.widths': [8, 8], **more}\n"
+        "    return {'optimizer': name, 'model.widths': [8, 8 + trial.number], **more}\n"
     )
-    own = ["sweep.space_file=space.py", "sweep.study=file", "sweep.n_trials=3", "training.max_epochs=1"]
-    done = sweeps.sweep(again, *TINY, *own)
+    own = ["sweep.space_file=space.py", "sweep.study=file", "sweep.n_trials=4", "training.max_epochs=1"]
+    done = sweeps.sweep(again, *TINY, *own, "sweep.objectives=[val/accuracy,parameters]")
     assert done.returncode == 0, done.stderr
-    for trial in sweeps.trials(again, "file"):
-        assert ("momentum" in trial.params) == (trial.params["optimizer"] == "sgd")
+    found = sweeps.trials(again, "file")
+    assert {trial.params["optimizer"] for trial in found} == {"adam", "sgd"}
+    assert all(("momentum" in trial.params) == (trial.params["optimizer"] == "sgd") for trial in found)
+    assert [one.name for one in sweeps.study(again, "file").directions] == ["MAXIMIZE", "MINIMIZE"]
+    assert [trial.values[1] for trial in found] == sorted({trial.values[1] for trial in found})
+    assert "the Pareto front:" in done.stdout
 
 
 @pytest.mark.skipif(postgresql_missing() is not None, reason=str(postgresql_missing()))
 def test_workers_share_a_study_in_postgresql_and_a_second_driver_joins(again: Path):
     with postgresql() as server:
-        space = [*SPACE, *TINY, f"sweep.storage={server.uri}", "sweep.n_trials=6", "training.max_epochs=30"]
+        space = [*SPACE, *TINY, f"sweep.storage={server.uri}", "sweep.n_trials=4", "training.max_epochs=20"]
         first = sweeps.begun(again, *space)
         sweeps.eventually(lambda: "sweep mnist_mlp" in (again / "sweep.out").read_text())
         second = sweeps.sweep(again, *space)
         assert second.returncode == 0, second.stderr
         assert "another process drives the study" in second.stdout
         assert first.wait(120) == 0, (again / "sweep.out").read_text()
-        assert sweeps.states(again, url=server.uri) == {"COMPLETE": 6}
+        assert sweeps.states(again, url=server.uri) == {"COMPLETE": 4}
         sweeps.trained_once(again, sweeps.trials(again, url=server.uri))
 
 

@@ -1,6 +1,5 @@
 """Hydra's launchers start a sweep's workers: joblib is everywhere in test_sweep.py; here are Ray and submitit."""
 
-import signal
 from pathlib import Path
 
 import pytest
@@ -8,9 +7,13 @@ import pytest
 from tests import runs, sweeps
 from tests.sweeps import SPACE, TINY
 
-SETTINGS = [*TINY, *SPACE, "sweep.n_trials=4", "sweep.workers=2"]
+SETTINGS = [*TINY, *SPACE, "sweep.n_trials=2", "sweep.workers=2"]
 LAUNCHERS = {
-    "ray": ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2"],
+    "ray": [
+        "hydra/launcher=ray",
+        "+hydra.launcher.ray.init.num_cpus=2",
+        "+hydra.launcher.ray.init.include_dashboard=false",
+    ],
     "submitit_local": ["hydra/launcher=submitit_local"],
 }
 
@@ -20,18 +23,17 @@ def test_workers_are_started_by(launcher: str, prepared: Path):
     done = sweeps.sweep(prepared, *SETTINGS, *LAUNCHERS[launcher])
     assert done.returncode == 0, done.stdout + done.stderr
     found = sweeps.trials(prepared)
-    assert sweeps.states(prepared) == {"COMPLETE": 4}
+    assert sweeps.states(prepared) == {"COMPLETE": 2}
     sweeps.trained_once(prepared, found)
     assert not (prepared / "multirun").exists()
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_no_worker_outlives_its_driver(how: signal.Signals, prepared: Path):
+def test_no_worker_outlives_a_driver_that_is_killed(prepared: Path):
     settings = [*TINY, *SPACE, "sweep.workers=2", "training.max_epochs=2000", "trainer.checkpoint_seconds=0.01"]
     driver = sweeps.begun(prepared, *settings)
     training = sweeps.eventually(lambda: sweeps.trial_processes(driver.pid))
-    driver.send_signal(how)
-    assert driver.wait(60) == {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGKILL: -9}[how]
+    driver.kill()
+    driver.wait()
     sweeps.eventually(lambda: not any(process.is_running() for process in training))
     assert runs.sync(prepared).returncode == 0
     assert {run.info.status for run in runs.shipped_runs(runs.store(prepared))} == {"KILLED"}

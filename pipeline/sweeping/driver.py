@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from pipeline.sweeping import preparing, summary
 from pipeline.sweeping import study as studies
 from pipeline.sweeping.leases import BEAT, Leases
 from pipeline.sweeping.preparing import Sweep
-from pipeline.sweeping.process import renewed
+from pipeline.sweeping.process import renewed, shared_server
 from pipeline.sweeping.worker import Plan, stoppable, work
 from pipeline.tracking import family, lineage
 from pipeline.tracking.journal import Journal
@@ -116,6 +117,8 @@ def describe(journal: Journal, sweep: Sweep) -> None:
 def until_done(sweep: Sweep, plan: Plan, study: optuna.Study) -> None:
     """Workers that die are started again, a few times: what they left is claimed by those."""
     for attempt in range(RESTARTS + 1):
+        if not studies.unfinished(study):
+            return
         try:
             launched(sweep, plan)
         except (RatchetError, KeyboardInterrupt, SystemExit):
@@ -139,10 +142,13 @@ def over(plan: Plan) -> bool:
 
 def launched(sweep: Sweep, plan: Plan) -> None:
     context = HydraContext(config_loader=sweep.hydra.config_loader, callbacks=Callbacks(sweep.config))
-    sweeper = Plugins.instance().instantiate_sweeper(
-        config=sweep.config, hydra_context=context, task_function=partial(work, plan)
-    )
-    sweeper.sweep([])
+    with shared_server(plan.driver is not None and plan.parallel) as socket_path:
+        sweeper = Plugins.instance().instantiate_sweeper(
+            config=sweep.config,
+            hydra_context=context,
+            task_function=partial(work, replace(plan, trials_from=socket_path)),
+        )
+        sweeper.sweep([])
 
 
 @contextmanager

@@ -5,19 +5,23 @@ import pickle
 import secrets
 import select
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, Listener
-from typing import Any
+from typing import IO, Any
 
 from pipeline.training.channel import Watcher
 
 STOPPING = 60.0  # seconds that a trial has to save its checkpoint
+started: list[subprocess.Popen] = []  # kept, since Python warns of a process that outlives its object
 Outcome = dict[str, Any]  # state, reason, run_id, found, history, …
 
 
@@ -46,8 +50,11 @@ class Task:
 class Trials:
     """The trials of a worker, one after the other, each in a process of its own that dies alone."""
 
-    def __init__(self) -> None:
-        self.server: subprocess.Popen | None = None
+    def __init__(self, shared: str | None = None) -> None:
+        """`shared`: the socket of a server that this machine's workers share; without it, it starts its own."""
+        self.shared = shared
+        self.tasks: IO[bytes] | None = None
+        self.answers: IO[bytes] | None = None
         self.pid: int | None = None  # of the trial that runs
         self.asked: Callable[[int, float], bool] = lambda epoch, value: False
         self.outcome: Outcome | None = None
@@ -70,19 +77,20 @@ class Trials:
         return self.outcome or {"state": "FAIL", "reason": died(exitcode)}
 
     def forked(self, task: tuple[Any, ...]) -> int:
-        if self.server is None or self.server.poll() is not None:
-            command = [sys.executable, "-m", "pipeline.sweeping.forking"]
-            self.server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        pickle.dump(task, self.server.stdin)
-        self.server.stdin.flush()
-        self.pid = int(self.server.stdout.readline() or 0)
-        return int(self.server.stdout.readline() or -signal.SIGKILL)
+        if self.tasks is None:
+            self.tasks, self.answers = own_server() if self.shared is None else connected(self.shared)
+        pickle.dump(task, self.tasks)
+        self.tasks.flush()
+        self.pid = int(self.answers.readline() or 0)
+        if not (code := self.answers.readline()):  # the server has gone, and its trial with it
+            self.close()
+        return int(code or -signal.SIGKILL)
 
     def stop(self) -> None:
         """Lets the trial save its checkpoint; kills it where that takes too long."""
         if self.pid:
             self.signal(signal.SIGTERM)
-            if not select.select([self.server.stdout], [], [], STOPPING)[0]:
+            if not select.select([self.answers], [], [], STOPPING)[0]:
                 self.signal(signal.SIGKILL)
         self.close()
 
@@ -95,11 +103,11 @@ class Trials:
             self.signal(signal.SIGKILL)
 
     def close(self) -> None:
-        if self.server is not None:
-            self.server.stdin.close()
-            self.server.wait()
-            self.server.stdout.close()
-            self.server = None
+        for pipe in (self.tasks, self.answers):
+            if pipe is not None:
+                with suppress(BrokenPipeError):
+                    pipe.close()
+        self.tasks = self.answers = None
 
     def listen(self, listener: Listener) -> None:
         while True:
@@ -121,6 +129,44 @@ class Trials:
                 if kind == "ended":
                     self.outcome = content
                 connection.send(self.asked(*content) if kind == "epoch" else None)
+
+
+def own_server() -> tuple[IO[bytes], IO[bytes]]:
+    """Ends when the first of its pipes is closed."""
+    command = [sys.executable, "-m", "pipeline.sweeping.forking"]
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    started.append(server)
+    return server.stdin, server.stdout
+
+
+def connected(path: str) -> tuple[IO[bytes], IO[bytes]]:
+    deadline = time.monotonic() + STOPPING
+    while True:
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(path)
+            return connection.makefile("wb"), connection.makefile("rb")
+        except OSError:  # it has just been started, and listens before it imports
+            connection.close()
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
+
+
+@contextmanager
+def shared_server(wanted: bool) -> Iterator[str | None]:
+    """The socket of a server for all workers of this machine: torch is imported once, and its memory is there once."""
+    if not wanted:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="ratchet-") as folder:
+        path = f"{folder}/trials"
+        server = subprocess.Popen([sys.executable, "-m", "pipeline.sweeping.forking", path, str(os.getpid())])
+        try:
+            yield path
+        finally:
+            server.kill()
+            server.wait()
 
 
 def died(exitcode: int) -> str:

@@ -52,6 +52,7 @@ class Plan:
     parallel: bool
     driver: int | None  # process with which the workers end, where they are on its machine
     deadline: float | None  # seconds since 1970
+    trials_from: str | None = None  # socket of the server that the machine's workers share
 
 
 def work(plan: Plan, config: Any = None) -> int:
@@ -85,7 +86,7 @@ class Worker:
         self.plan = plan
         self.database = studies.storage(plan.storage)
         self.leases = Leases(self.database.engine)
-        self.trials = Trials()
+        self.trials = Trials(plan.trials_from)
         self.study = optuna.load_study(study_name=plan.study, storage=self.database, pruner=plan.search.prune())
 
     def run(self) -> int:
