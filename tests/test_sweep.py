@@ -124,8 +124,9 @@ def test_a_sweep_that_is_killed_goes_on(again: Path):
 
 def test_multirun_with_commas_is_a_grid_whose_lagging_trials_are_pruned(again: Path):
     rates = ["optimizer.lr=0.01,0.02,0.03,0.05,1e-7", "sweep.pruner=median", "sweep.study=grid"]
-    done = runs.train(again, "-m", *TINY, "model.widths=[16]", *rates, "tracking.wait_seconds=60")
+    done = runs.train(again, "-m", *TINY, "model.widths=[16]", *rates)
     assert done.returncode == 0, done.stderr
+    assert runs.sync(again).returncode == 0
     found = sweeps.trials(again, "grid")
     assert [trial.params["optimizer.lr"] for trial in found] == [0.01, 0.02, 0.03, 0.05, 1e-7]
     assert [trial.state.name for trial in found] == [*["COMPLETE"] * 4, "PRUNED"]
