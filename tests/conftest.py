@@ -20,7 +20,15 @@ from tests import digits
 REPOSITORY = Path(__file__).parent.parent
 KEPT_VARIABLES = ("HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")  # the rest, tokens too, stays outside
 
+# Files that take longest begin first, so that both cores are busy to the end
+LONG = ["pipeline", "sweep", "ranks", "training", "ends", "tracking", "outages", "sweep_launchers", "doctor", "adopt"]
+
 Ratchet = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {f"test_{name}": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 @pytest.fixture(scope="session")

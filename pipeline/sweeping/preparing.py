@@ -8,6 +8,7 @@ from typing import Any
 import optuna
 from hydra._internal.hydra import Hydra
 from omegaconf import DictConfig
+from optuna.distributions import CategoricalDistribution
 from optuna.samplers import RandomSampler
 
 from pipeline.config.checking import flatten, names, report
@@ -126,9 +127,18 @@ def sampled(settings: SweepSettings, dimensions: list[Dimension], objectives: in
             "sweep.sampler=grid needs choices and ranges alone: an interval has no end of points.\n"
             "Type: sweep.sampler=tpe, or a range(low, high, step) in place of the interval"
         )
+    if wanted == "cmaes" and (chosen := [one.key for one in dimensions if is_choice(one)]):
+        raise ConfigError(
+            f"sweep.sampler=cmaes searches intervals and ranges, and {', '.join(chosen)} is a choice.\n"
+            "Type: sweep.sampler=tpe, or sweep.sampler=gp"
+        )
     if wanted == "auto":
         wanted = "grid" if countable and settings.n_trials is None else "nsga2" if objectives > 1 else "tpe"
     return wanted, grid(dimensions) if wanted == "grid" else None
+
+
+def is_choice(one: Dimension) -> bool:
+    return isinstance(one.distribution, CategoricalDistribution)
 
 
 def longest(dimensions: list[Dimension], fixed: list[str], settings: SweepSettings) -> int:

@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field, ValidationError
 
 from pipeline.config.checking import explain, names, report
-from pipeline.config.composition import options, set_aside
+from pipeline.config.composition import options, resolve, set_aside
 from pipeline.config.section import Count, Name, Positive, Rate, Section
 from pipeline.project import paths
 from pipeline.project.errors import ConfigError
@@ -74,8 +74,8 @@ def composed(name: str, about: Sequence[str]) -> tuple[SweepSettings, DictConfig
             whole = [*defaults(settings, about), *about]
             return settings, hydra.compose_config(name, whole, RunMode.MULTIRUN, with_log_configuration=False), hydra
     except (HydraException, OmegaConfBaseException) as error:
-        launcher = next((one.partition("=")[2] for one in about if one.startswith("hydra/launcher=")), None)
-        if launcher in EXTRAS and "hydra/launcher" in str(error):
+        launcher = next((name for name in EXTRAS if f"Could not find 'hydra/launcher/{name}'" in str(error)), None)
+        if launcher is not None:
             raise ConfigError(
                 f"hydra/launcher={launcher}: its package is not installed.\n"
                 f"Type: pip install 'ratchet-ml[{EXTRAS[launcher]}]'"
@@ -85,7 +85,7 @@ def composed(name: str, about: Sequence[str]) -> tuple[SweepSettings, DictConfig
 
 def checked(config: DictConfig) -> SweepSettings:
     own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
-    settings = OmegaConf.to_container(own, resolve=True)
+    settings = resolve(own)
     try:
         return SweepSettings.model_validate(settings)
     except ValidationError as error:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import optuna
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage
@@ -46,7 +48,7 @@ class Search:
             "grid": lambda: RandomSampler(seed=seed),  # its points are in the queue
             "random": lambda: RandomSampler(seed=seed),
             "tpe": lambda: TPESampler(seed=seed, constant_liar=parallel),
-            "gp": lambda: GPSampler(seed=seed, deterministic_objective=True),
+            "gp": lambda: GPSampler(seed=seed),
             "cmaes": lambda: CmaEsSampler(seed=seed),
             "nsga2": lambda: NSGAIISampler(population_size=population, seed=seed),
         }[self.sampler]()
@@ -64,10 +66,17 @@ def direction(objective: str) -> str:
 
 
 def storage(url: str | None) -> RDBStorage:
-    """The database at `url`, or .ratchet/sweeps.db; SweepError where it can't be reached."""
+    """The database at `url`, or .ratchet/sweeps.db; SweepError where it can't be reached.
+
+    `${oc.env:NAME}` in it is read here alone, so that no password travels with what a launcher writes down.
+    """
     if url is None:
         paths.state().mkdir(parents=True, exist_ok=True)
         url = f"sqlite:///{paths.state(DATABASE)}"
+    try:
+        url = str(OmegaConf.create({"url": url}).url)
+    except OmegaConfBaseException as error:
+        raise SweepError(f"sweep.storage={url}: {error}") from None
     options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
     try:
         return RDBStorage(url, engine_kwargs=options, skip_compatibility_check=False)
