@@ -1,8 +1,10 @@
-"""Processes that end with the one that they serve."""
+"""Processes that end with the one that they serve, and threads that end with what they watch."""
 
 import os
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import psutil
 
@@ -22,3 +24,21 @@ def watch(pid: int) -> None:
     except psutil.NoSuchProcess:
         pass
     os._exit(1)
+
+
+@contextmanager
+def every(seconds: float, call: Callable[[], bool]) -> Iterator[None]:
+    """Inside, calls it every so many seconds in a thread, for as long as it says True."""
+    done = threading.Event()
+
+    def repeat() -> None:
+        while not done.wait(seconds) and call():
+            pass
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,11 +18,12 @@ from hydra.types import HydraContext
 
 from pipeline.project import paths
 from pipeline.project.errors import RatchetError, SweepError
+from pipeline.project.processes import every
 from pipeline.sweeping import preparing, summary
 from pipeline.sweeping import study as studies
 from pipeline.sweeping.leases import BEAT, Leases
 from pipeline.sweeping.preparing import Sweep
-from pipeline.sweeping.process import renewed, shared_server
+from pipeline.sweeping.process import shared_server
 from pipeline.sweeping.worker import Plan, stoppable, work
 from pipeline.tracking import family, lineage
 from pipeline.tracking.journal import Journal
@@ -44,7 +44,7 @@ def drive(arguments: list[str]) -> int:
         print(f"another process drives the study {sweep.study!r} ({leases.holder(seat)}): its workers get company")
         launched(sweep, plan)
         return 0
-    with stoppable(), renewed(lambda: leases.renew(seat), lambda: None, BEAT):
+    with stoppable(), every(BEAT, lambda: leases.renew(seat)):
         try:
             studies.fill(study, sweep.points, sweep.trials)
             return driven(sweep, plan, study)
@@ -154,27 +154,20 @@ def launched(sweep: Sweep, plan: Plan) -> None:
 @contextmanager
 def told(study: optuna.Study) -> Iterator[None]:
     """Prints each trial as it ends, whichever worker had it."""
-    done = threading.Event()
     known = {trial.number for trial in summary.ended(study)}
 
-    def tell() -> None:
-        for trial in summary.ended(study):
-            if trial.number not in known:
-                known.add(trial.number)
-                print(summary.line(trial, study), flush=True)
+    def tell() -> bool:
+        with suppress(optuna.exceptions.StorageInternalError):  # the workers wait for it; so does this
+            for trial in summary.ended(study):
+                if trial.number not in known:
+                    known.add(trial.number)
+                    print(summary.line(trial, study), flush=True)
+        return True
 
-    def follow() -> None:
-        while not done.wait(PAUSE):
-            with suppress(optuna.exceptions.StorageInternalError):  # the workers wait for it; so does this
-                tell()
-
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
     try:
-        yield
+        with every(PAUSE, tell):
+            yield
     finally:
-        done.set()
-        thread.join()
         tell()
 
 

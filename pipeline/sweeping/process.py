@@ -175,23 +175,3 @@ def died(exitcode: int) -> str:
         more = ": the machine's memory was full, perhaps" if name == "SIGKILL" else ""
         return f"its process was killed by {name}{more}"
     return f"its process ended with exit code {exitcode} and without a word"
-
-
-@contextmanager
-def renewed(renew: Callable[[], bool], lost: Callable[[], None], seconds: float) -> Iterator[None]:
-    """Calls `renew` every so many seconds, and `lost` once it says no."""
-    done = threading.Event()
-
-    def beat() -> None:
-        while not done.wait(seconds):
-            if not renew():
-                lost()
-                return
-
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()

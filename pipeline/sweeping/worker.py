@@ -23,11 +23,11 @@ from pipeline.config.schema import Config
 from pipeline.project import paths
 from pipeline.project.errors import RatchetError
 from pipeline.project.files import digest
-from pipeline.project.processes import end_with
+from pipeline.project.processes import end_with, every
 from pipeline.sweeping import spacefile
 from pipeline.sweeping import study as studies
 from pipeline.sweeping.leases import BEAT, Leases
-from pipeline.sweeping.process import Membership, Outcome, Task, Trials, renewed
+from pipeline.sweeping.process import Membership, Outcome, Task, Trials
 from pipeline.sweeping.recording import record
 from pipeline.sweeping.space import Dimension, Point, overrides
 from pipeline.tracking import family
@@ -125,12 +125,14 @@ class Worker:
         self.study.sampler = self.plan.search.sample(frozen.number, self.plan.parallel)
         trial = studies.patiently(lambda: Trial(self.study, trial_id))
 
-        def lost() -> None:
-            gone.set()
-            self.trials.kill()
+        def renew() -> bool:
+            if not self.leases.renew(trial_id):
+                gone.set()
+                self.trials.kill()
+            return not gone.is_set()
 
         try:
-            with renewed(lambda: self.leases.renew(trial_id), lost, BEAT):
+            with every(BEAT, renew):
                 outcome = self.outcome(trial)
             if not gone.is_set() and outcome["state"] in STATES:
                 outcome["seconds"] = time.monotonic() - began
