@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 import psutil
 from optuna.trial import FrozenTrial
+from sqlalchemy.exc import SQLAlchemyError
 
 from tests import runs
 from tests.conftest import lean
@@ -60,7 +61,7 @@ def trials(project: Path, name: str = "mnist_mlp", url: str | None = None) -> li
         return []
     try:
         return study(project, name, url).trials
-    except (KeyError, RuntimeError):  # not made yet
+    except (KeyError, RuntimeError, SQLAlchemyError):  # not made yet
         return []
 
 

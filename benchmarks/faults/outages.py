@@ -25,6 +25,7 @@ from tests.proxy import Fault, Rule, proxy, some
 from tests.trackers import arrived_once, free_port, kill, postgresql, server
 
 EPOCHS = 1500  # so many that it still trains when the first points have arrived
+LONG = 4 * EPOCHS  # also where other work keeps the shipper waiting
 WELL: Rule = lambda method, path, before: "none"  # noqa: E731
 
 
@@ -65,11 +66,11 @@ def offset(project: Path, run_id: str) -> int:
     return max((json.loads(file.read_text())["offset"] for file in files), default=0)
 
 
-def ended_well(process: subprocess.Popen, project: Path) -> None:
+def ended_well(process: subprocess.Popen, project: Path, epochs: int = EPOCHS) -> None:
     code = process.wait(300)
     output = (project / "output").read_text()
     assert code == 0, f"exit {code}: {output[-2000:]}"
-    assert f"epoch {EPOCHS}/{EPOCHS}" in output
+    assert f"epoch {epochs}/{epochs}" in output
 
 
 def complete(project: Path, uri: str, run_id: str) -> None:
@@ -96,10 +97,14 @@ def never_back(folder: Path, seed: int) -> None:
     chance, port = random.Random(seed), free_port()
     project, uri = prepared(folder), f"http://127.0.0.1:{port}"
     with database(seed) as store:
-        with server(folder / "server", port, store=store) as first, training(project, uri) as (process, run_id):
+        with (
+            server(folder / "server", port, store=store) as first,
+            training(project, uri, LONG) as (process, run_id),
+        ):
             time.sleep(chance.uniform(0, 3))
             kill(first)
-            ended_well(process, project)
+            assert process.poll() is None, "the training had ended before the server was killed"
+            ended_well(process, project, LONG)
         assert "ratchet sync" in (project / "output").read_text()
         with server(folder / "server", port, store=store):
             complete(project, uri, run_id)

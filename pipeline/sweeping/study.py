@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -26,6 +27,7 @@ LOWER = ("loss", "mae", "rmse", "latency_ms", "parameters")  # is better
 SHOWN = 20  # of what differs
 PATIENCE = 300.0  # seconds that a database may be away in the middle of a sweep
 DEFAULT_TRIALS = 20
+TRIES = 3  # to open a database
 T = TypeVar("T")
 
 
@@ -78,8 +80,12 @@ def storage(url: str | None) -> RDBStorage:
     except OmegaConfBaseException as error:
         raise SweepError(f"sweep.storage={url}: {error}") from None
     options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
+    for _ in range(TRIES - 1):  # two processes that make the tables at once trip over each other
+        with suppress(SQLAlchemyError, ImportError, RuntimeError):
+            return RDBStorage(url, engine_kwargs=options)
+        time.sleep(0.5)
     try:
-        return RDBStorage(url, engine_kwargs=options, skip_compatibility_check=False)
+        return RDBStorage(url, engine_kwargs=options)
     except (SQLAlchemyError, ImportError, RuntimeError) as error:
         raise SweepError(
             f"the sweeps' database {redact(url)} can't be used: {redact(str(error))[:300]}\n"
