@@ -15,7 +15,7 @@ from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 PATIENCE = 30_000  # milliseconds for a text to appear
 SIZE = {"width": 1280, "height": 800}
-# What MLflow's UI remembers of a person who has chosen "Model training" and closed the assistant's panel
+# What MLflow's UI remembers of a person who has chosen "Model training" and closed the panel beside it
 REMEMBERED = {
     "mlflow.workflowType_v1": '"machine_learning"',
     "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true",
