@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from pipeline.project.errors import DataError
-from pipeline.project.tables import number, table
+from pipeline.project.tables import duration, number, table
 from pipeline.tracking.recorded import Recorded, as_json, begun, read, state
 
 NEWEST = 20
@@ -60,14 +60,6 @@ def part_of(run: Recorded) -> str:
     if "sweep.trial" in run.tags:
         return f"{run.tags.get('sweep.study', 'a study')}, trial {run.tags['sweep.trial']}"
     return "" if run.parent is None else run.parent[:12]
-
-
-def duration(seconds: float) -> str:
-    """For people: 4.2 s, 3 min 05 s, 2 h 07 min."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
 def described(run: Recorded) -> dict[str, Any]:

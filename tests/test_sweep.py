@@ -164,6 +164,7 @@ REFUSED = {
     "empty interval": (["optimizer.lr=interval(0.1,0.1)"], "a lower end below its upper end"),
     "a single point": (["optimizer.lr=choice(0.1)"], "two points at least"),
     "a value that is not allowed": (["optimizer.lr=interval(-1,1)"], "optimizer.lr"),
+    "a value and a space": (["optimizer.lr=0.1,0.2", "optimizer.lr=0.3"], "as a value and as a space"),
     "data": (["data.prepare.validation=100,200"], "not searched"),
     "a database that is away": (
         ["seed=1,2", "sweep.storage=postgresql+psycopg2://nobody:canary@127.0.0.1:9/none"],

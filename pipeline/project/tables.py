@@ -1,4 +1,4 @@
-"""Tables for the terminal."""
+"""Tables, numbers and times as people read them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,3 +25,11 @@ def number(value: float | None) -> str:
     if value == round(value, 0) and abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.4f}" if abs(value) >= 0.001 or value == 0 else f"{value:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """For people: 4.2 s, 3 min 05 s, 2 h 07 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"

@@ -7,6 +7,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 from plotly.offline import get_plotlyjs
 
+from pipeline.project.tables import duration
 from pipeline.sweeping import charts
 from pipeline.sweeping.findings import FITTED, LINES, Findings
 
@@ -173,9 +174,3 @@ def shown(value: Any) -> str:
 
 def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.5g}"
-
-
-def duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

@@ -21,9 +21,6 @@ from pipeline.config.section import Count, Name, Positive, Rate, Section
 from pipeline.project import paths
 from pipeline.project.errors import ConfigError
 
-LAUNCHERS = {  # those of Hydra that start workers here; others are told how many to start
-    "joblib": "hydra.launcher.n_jobs={workers}",
-}
 EXTRAS = {"joblib": "sweep", "ray": "ray", "submitit_local": "slurm", "submitit_slurm": "slurm"}
 
 
@@ -102,7 +99,7 @@ def defaults(settings: SweepSettings, about: Sequence[str]) -> list[str]:
     chosen = next((one.partition("=")[2] for one in about if one.startswith("hydra/launcher=")), None)
     launcher = chosen or ("joblib" if settings.workers > 1 else "basic")
     launch = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-    told = [LAUNCHERS[launcher].format(workers=settings.workers)] if launcher in LAUNCHERS else []
+    told = [f"hydra.launcher.n_jobs={settings.workers}"] if launcher == "joblib" else []
     return [
         "hydra/sweeper=ratchet",
         "hydra/job_logging=none",

@@ -53,6 +53,8 @@ def split(arguments: Sequence[str], ready: Mapping[str, Any]) -> tuple[list[Dime
         raise ConfigError(f"sweep.space: {wrong[0]!r} is a single value; a space is one of {GRAMMAR}")
     known = {override.key_or_group: (override, text) for override, text in parsed if override.is_sweep_override()}
     given = {parse(text).key_or_group for text in fixed}
+    if both := [key for key in given & known.keys() if known[key][1] in arguments]:
+        raise ConfigError(f"{', '.join(both)}: given as a value and as a space; give one of them")
     return [dimension(*one) for key, one in known.items() if key not in given], fixed
 
 

@@ -2,8 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -20,10 +19,10 @@ from pipeline.project import paths
 from pipeline.project.errors import ConfigError, SweepError
 from pipeline.project.secrets import redact
 from pipeline.sweeping.space import Point
+from pipeline.tracking.recorded import lower_is_better
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 DATABASE = "sweeps.db"
-LOWER = ("loss", "mae", "rmse", "latency_ms", "parameters")  # is better
 SHOWN = 20  # of what differs
 PATIENCE = 300.0  # seconds that a database may be away in the middle of a sweep
 DEFAULT_TRIALS = 20
@@ -64,7 +63,7 @@ class Search:
 
 
 def direction(objective: str) -> str:
-    return "minimize" if objective.endswith(LOWER) else "maximize"
+    return "minimize" if lower_is_better(objective) else "maximize"
 
 
 def storage(url: str | None) -> RDBStorage:
@@ -80,17 +79,16 @@ def storage(url: str | None) -> RDBStorage:
     except OmegaConfBaseException as error:
         raise SweepError(f"sweep.storage={url}: {error}") from None
     options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
-    for _ in range(TRIES - 1):  # two processes that make the tables at once trip over each other
-        with suppress(SQLAlchemyError, ImportError, RuntimeError):
+    for attempt in range(TRIES):  # two processes that make the tables at once trip over each other
+        try:
             return RDBStorage(url, engine_kwargs=options)
-        time.sleep(0.5)
-    try:
-        return RDBStorage(url, engine_kwargs=options)
-    except (SQLAlchemyError, ImportError, RuntimeError) as error:
-        raise SweepError(
-            f"the sweeps' database {redact(url)} can't be used: {redact(str(error))[:300]}\n"
-            "Given with sweep.storage: sqlite:///FILE, or postgresql+psycopg2://USER@HOST/DATABASE (a server that runs)"
-        ) from None
+        except (SQLAlchemyError, ImportError, RuntimeError) as error:
+            failure = redact(str(error))[:300]
+        time.sleep(0.5 * attempt)
+    raise SweepError(
+        f"the sweeps' database {redact(url)} can't be used: {failure}\n"
+        "Given with sweep.storage: sqlite:///FILE, or postgresql+psycopg2://USER@HOST/DATABASE (a server that runs)"
+    )
 
 
 def opened(name: str, database: RDBStorage, search: Search, about: dict[str, Any]) -> optuna.Study:
@@ -180,13 +178,3 @@ def patiently(call: Callable[[], T]) -> T:
                 ) from error
         time.sleep(pause)
         pause = min(5.0, 2 * pause)
-
-
-def values(objectives: Sequence[str], found: dict[str, float]) -> list[float]:
-    """ConfigError where a training does not give what the sweep shall optimise."""
-    if missing := [one for one in objectives if one not in found]:
-        raise ConfigError(
-            f"sweep.objectives: no such value {', '.join(missing)}; a training of these settings gives "
-            f"{', '.join(sorted(found))}"
-        )
-    return [found[one] for one in objectives]
