@@ -133,10 +133,13 @@ def called(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's tables, made once: each project that makes its own waits three seconds for them."""
-    file = tmp_path_factory.mktemp("store") / "mlflow.db"
-    make = f"import mlflow; mlflow.MlflowClient('sqlite:///{file}').search_experiments()"
-    subprocess.run([sys.executable, "-c", make], env=lean(), check=True, capture_output=True)
-    return file
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        code = f"import mlflow; mlflow.MlflowClient('sqlite:///{folder}/mlflow.db').search_experiments()"
+        subprocess.run([sys.executable, "-c", code], env=lean(), check=True, capture_output=True)
+
+    return made_once(tmp_path_factory, "store", make) / "mlflow.db"
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
@@ -144,6 +147,7 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     base = factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     with FileLock(shared / f"{name}.lock"):
+        (shared / name).mkdir(exist_ok=True)
         if not (shared / name / "made").is_file():
             make(shared / name / "project")
             (shared / name / "made").touch()

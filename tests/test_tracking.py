@@ -111,3 +111,19 @@ def test_one_process_at_a_time_writes_a_journal(here):
         )
     assert second.returncode != 0
     assert "another process is writing the journal" in second.stderr
+
+
+def test_a_database_that_is_killed_while_it_is_made_or_made_twice_is_whole(here):
+    code = "from pipeline.tracking import mlflow_store; print(len(mlflow_store.client().search_experiments()))"
+    environment = lean(PYTHONPATH=str(Path(journals.__file__).parents[2]))
+
+    def opening() -> subprocess.Popen:
+        command = [sys.executable, "-c", code]
+        return subprocess.Popen(command, cwd=here, env=environment, stdout=subprocess.PIPE, start_new_session=True)
+
+    killed = opening()
+    runs.eventually(lambda: any(here.glob(".mlflow.db.*")))
+    kill(killed)
+    killed.communicate()
+    assert not (here / "mlflow.db").exists()
+    assert [one.communicate(timeout=60)[0] for one in [opening(), opening()]] == [b"1\n", b"1\n"]

@@ -9,6 +9,7 @@ from filelock import FileLock
 
 from pipeline.project import paths
 from pipeline.project.errors import RegistryError
+from pipeline.project.files import write_atomically
 from pipeline.project.secrets import redact
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -42,12 +43,30 @@ def client() -> Any:
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     mlflow.set_tracking_uri(tracking_uri())
     mlflow.set_registry_uri(tracking_uri())
-    client = mlflow.MlflowClient()
+    require_tables()
+    return mlflow.MlflowClient()
+
+
+def require_tables() -> None:
+    """Makes the tables of a new database, which MLflow would do at first use: by one process at a time.
+
+    Two at once trip over each other's tables, and one that is killed midway leaves a SQLite file that can't be opened
+    any more: so that file takes its name when it is whole.
+    """
+    import mlflow
+
+    def make(file: Path) -> None:
+        mlflow.MlflowClient(f"sqlite:///{file}", f"sqlite:///{file}").search_experiments(max_results=1)
+
     database = local_database()
-    if database and not database.is_file():
-        with FileLock(paths.state("database.lock")):  # two processes at once would trip over each other's tables
-            client.search_experiments(max_results=1)
-    return client
+    if database is not None and not database.is_file():
+        database.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{database}.lock"):
+            if not database.is_file():
+                write_atomically(database, make)
+    elif database is None and not tracking_uri().startswith(("http:", "https:")):
+        with FileLock(paths.state("database.lock")):
+            mlflow.MlflowClient().search_experiments(max_results=1)
 
 
 def experiment_id(client: Any, name: str) -> str:
