@@ -9,8 +9,10 @@ same command goes on.
 """
 
 import argparse
+from contextlib import closing
 
 from pipeline.project.errors import ConfigError
+from pipeline.sweeping.process import Server
 
 
 def main(arguments: list[str]) -> int:
@@ -18,8 +20,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("ratchet sweep", description=__doc__, formatter_class=describe)
     parser.add_argument("overrides", nargs="*", metavar="setting=…")
     options = parser.parse_args(arguments)
-    try:
-        from pipeline.sweeping import driver
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"sweeps need {error.name}.\nType: pip install 'ratchet-ml[sweep]'") from None
-    return driver.drive(options.overrides)
+    with closing(Server()) as server:  # imports torch while the sweep is looked at
+        try:
+            from pipeline.sweeping import driver
+        except ModuleNotFoundError as error:
+            raise ConfigError(f"sweeps need {error.name}.\nType: pip install 'ratchet-ml[sweep]'") from None
+        return driver.drive(options.overrides, server)

@@ -23,7 +23,7 @@ from pipeline.sweeping import preparing, summary
 from pipeline.sweeping import study as studies
 from pipeline.sweeping.leases import BEAT, Leases
 from pipeline.sweeping.preparing import Sweep
-from pipeline.sweeping.process import shared_server
+from pipeline.sweeping.process import Server
 from pipeline.sweeping.worker import Plan, stoppable, work
 from pipeline.tracking import family, lineage
 from pipeline.tracking.journal import Journal
@@ -34,20 +34,22 @@ LOCAL = ("basic", "joblib", "submitit_launcher.LocalLauncher")  # launchers whos
 PAUSE = 1.0  # seconds between two looks at the study
 
 
-def drive(arguments: list[str]) -> int:
+def drive(arguments: list[str], server: Server) -> int:
     sweep = preparing.prepared(arguments)
     database = studies.storage(sweep.settings.storage)
     study = studies.opened(sweep.study, database, sweep.search, {**sweep.about, "run_id": uuid.uuid4().hex})
     leases, seat = Leases(database.engine), -study._study_id  # a study's driver holds a lease as trials' workers do
     plan = planned(sweep, study)
+    if plan.driver is None:  # the workers are on other hosts
+        server.close()
     if not leases.claim(seat):
         print(f"another process drives the study {sweep.study!r} ({leases.holder(seat)}): its workers get company")
-        launched(sweep, plan)
+        launched(sweep, plan, server)
         return 0
     with stoppable(), every(BEAT, lambda: leases.renew(seat)):
         try:
             studies.fill(study, sweep.points, sweep.trials)
-            return driven(sweep, plan, study)
+            return driven(sweep, plan, study, server)
         finally:
             leases.release(seat)
 
@@ -78,7 +80,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def driven(sweep: Sweep, plan: Plan, study: optuna.Study) -> int:
+def driven(sweep: Sweep, plan: Plan, study: optuna.Study, server: Server) -> int:
     print(summary.opening(sweep, study), flush=True)
     with Journal.begin(plan.parent, plan.experiment, f"{sweep.study}-sweep", 1.0) as journal:
         describe(journal, sweep)
@@ -86,7 +88,7 @@ def driven(sweep: Sweep, plan: Plan, study: optuna.Study) -> int:
         family.in_background(plan.parent)
         try:
             with told(study):
-                until_done(sweep, plan, study)
+                until_done(sweep, plan, study, server)
         except BaseException as error:
             value = "FAILED" if isinstance(error, Exception) else "KILLED"
             journal.status(value, f"{type(error).__name__}: {error}; the same command goes on")
@@ -114,13 +116,13 @@ def describe(journal: Journal, sweep: Sweep) -> None:
     )
 
 
-def until_done(sweep: Sweep, plan: Plan, study: optuna.Study) -> None:
+def until_done(sweep: Sweep, plan: Plan, study: optuna.Study, server: Server) -> None:
     """Workers that die are started again, a few times: what they left is claimed by those."""
     for attempt in range(RESTARTS + 1):
         if not studies.unfinished(study):
             return
         try:
-            launched(sweep, plan)
+            launched(sweep, plan, server)
         except (RatchetError, KeyboardInterrupt, SystemExit):
             raise
         except Exception as error:  # of a launcher whose worker was killed
@@ -140,15 +142,13 @@ def over(plan: Plan) -> bool:
     return plan.deadline is not None and time.time() >= plan.deadline
 
 
-def launched(sweep: Sweep, plan: Plan) -> None:
+def launched(sweep: Sweep, plan: Plan, server: Server) -> None:
     context = HydraContext(config_loader=sweep.hydra.config_loader, callbacks=Callbacks(sweep.config))
-    with shared_server(plan.driver is not None and plan.parallel) as socket_path:
-        sweeper = Plugins.instance().instantiate_sweeper(
-            config=sweep.config,
-            hydra_context=context,
-            task_function=partial(work, replace(plan, trials_from=socket_path)),
-        )
-        sweeper.sweep([])
+    plan = plan if plan.driver is None else replace(plan, trials_from=server.socket())
+    sweeper = Plugins.instance().instantiate_sweeper(
+        config=sweep.config, hydra_context=context, task_function=partial(work, plan)
+    )
+    sweeper.sweep([])
 
 
 @contextmanager

@@ -11,8 +11,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, Listener
@@ -153,20 +153,31 @@ def connected(path: str) -> tuple[IO[bytes], IO[bytes]]:
         time.sleep(0.05)
 
 
-@contextmanager
-def shared_server(wanted: bool) -> Iterator[str | None]:
-    """The socket of a server for all workers of this machine: torch is imported once, and its memory is there once."""
-    if not wanted:
-        yield None
-        return
-    with tempfile.TemporaryDirectory(prefix="ratchet-") as folder:
-        path = f"{folder}/trials"
-        server = subprocess.Popen([sys.executable, "-m", "pipeline.sweeping.forking", path, str(os.getpid())])
-        try:
-            yield path
-        finally:
-            server.kill()
-            server.wait()
+class Server:
+    """Forks the trials of all workers of this machine: torch is imported once, and its memory is there once."""
+
+    def __init__(self) -> None:
+        """Begins with the import at once, in the background."""
+        self.folder = tempfile.TemporaryDirectory(prefix="ratchet-")
+        self.count = 0
+        self.start()
+
+    def start(self) -> None:
+        self.count += 1
+        self.path = f"{self.folder.name}/trials-{self.count}"
+        command = [sys.executable, "-m", "pipeline.sweeping.forking", self.path, str(os.getpid())]
+        self.process = subprocess.Popen(command)
+
+    def socket(self) -> str:
+        """Where it listens, or another one in its place if it was killed."""
+        if self.process.poll() is not None:
+            self.start()
+        return self.path
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.folder.cleanup()
 
 
 def died(exitcode: int) -> str:

@@ -55,10 +55,11 @@ class Search:
         }[self.sampler]()
 
     def prune(self) -> BasePruner:
+        """Hyperband's last bracket first looks in the last third, where little is left to save: there is none."""
         return {
             "none": NopPruner,
             "median": lambda: MedianPruner(n_startup_trials=4, n_warmup_steps=1),
-            "hyperband": lambda: HyperbandPruner(min_resource=1, max_resource=self.epochs, reduction_factor=3),
+            "hyperband": lambda: HyperbandPruner(1, max_resource=max(1, self.epochs // 3), reduction_factor=3),
         }[self.pruner]()
 
 
