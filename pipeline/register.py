@@ -46,24 +46,26 @@ def register(
     client: Any, config: Config, bundle: Bundle, run: dict[str, Any], metrics: dict[str, float], mlflow_id: str
 ) -> tuple[Any, bool]:
     """The bundle's version, and whether it was made just now."""
+
+    def make() -> Any:
+        spec = store.load_spec()
+        origin = lineage.commit()
+        tags = {
+            versions.DIGEST: bundle.digest,
+            "scenario": config.scenario,
+            "config.hash": run["config_hash"],
+            "data.fingerprint": run["data_fingerprint"],
+            "data.test_sha256": spec["splits"]["test"]["sha256"],
+            "run_id": run["run_id"],
+            **origin,
+            **lineage.dvc_sums(),
+            **{key: f"{value:.6g}" for key, value in metrics.items() if is_summary(key)},
+        }
+        description = card(config.scenario, spec, metrics, run, origin)
+        return versions.create(client, mlflow_id, name, paths.BUNDLE, spec["examples"], tags, description)
+
     name = config.registry.model
-    if (found := versions.find(client, name, bundle.digest)) is not None:
-        return found, False
-    spec = store.load_spec()
-    origin = lineage.commit()
-    tags = {
-        versions.DIGEST: bundle.digest,
-        "scenario": config.scenario,
-        "config.hash": run["config_hash"],
-        "data.fingerprint": run["data_fingerprint"],
-        "data.test_sha256": spec["splits"]["test"]["sha256"],
-        "run_id": run["run_id"],
-        **origin,
-        **lineage.dvc_sums(),
-        **{key: f"{value:.6g}" for key, value in metrics.items() if is_summary(key)},
-    }
-    description = card(config.scenario, spec, metrics, run, origin)
-    return versions.create(client, mlflow_id, name, paths.BUNDLE, spec["examples"], tags, description), True
+    return versions.once(client, name, bundle.digest, make)
 
 
 def is_summary(metric: str) -> bool:

@@ -42,7 +42,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with self.server.counting:
             fault = self.server.rule(self.command, self.path, len(self.server.asked))
             self.server.asked.append((self.command, self.path, fault))
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self.body()
         self.close_connection = True
         if fault == "hang":
             self.server.closing.wait(60)
@@ -58,6 +58,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.answer(status, headers, reply[: len(reply) // 2] if fault == "truncated" else reply)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = any
+
+    def body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":  # as empty files are sent
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        del self.headers["Transfer-Encoding"]
+        parts = []
+        while size := int(self.rfile.readline(), 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
 
     def forwarded(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.server.target, timeout=60)

@@ -17,7 +17,7 @@ from pipeline.__main__ import main
 from pipeline.project.files import sha256
 from pipeline.training.checkpoint import newest
 from tests import limits, runs
-from tests.conftest import clone, lean
+from tests.conftest import lean
 
 SHORT = ["model.widths=[32]", "training.max_epochs=12", "trainer.threads=1", "trainer.checkpoint_steps=20"]
 # So long that a signal finds it training; no checkpoint but the one that a signal makes
@@ -25,28 +25,18 @@ LONG = [*SHORT, "training.max_epochs=300", "trainer.checkpoint_steps=null", "tra
 SMALL_FILES = 200_000  # bytes: the best weights of SHORT have 102 kB, a checkpoint over 300 kB
 
 
-@pytest.fixture(scope="module")
-def ready(tmp_path_factory, project_files, empty_database) -> Path:
-    """The project with data/processed; each test works in copies."""
-    project = clone(tmp_path_factory.mktemp("ends") / "project", project_files)
-    shutil.copyfile(empty_database, project / "mlflow.db")
-    for verb in ("download", "preprocess"):
-        subprocess.run([sys.executable, "-m", "pipeline", verb], cwd=project, env=lean(), check=True)
-    return project
-
-
 @pytest.fixture
-def copy(ready, tmp_path) -> Path:
-    return shutil.copytree(ready, tmp_path / "project")
+def copy(prepared_once, tmp_path) -> Path:
+    return shutil.copytree(prepared_once, tmp_path / "project")
 
 
 @pytest.fixture(scope="module")
-def killed(ready, tmp_path_factory) -> Path:
+def killed(prepared_once, tmp_path_factory) -> Path:
     """The project with a training that was killed along with its shipper, as when a machine goes down.
 
     It has two checkpoints and best weights.
     """
-    project = shutil.copytree(ready, tmp_path_factory.mktemp("killed") / "project")
+    project = shutil.copytree(prepared_once, tmp_path_factory.mktemp("killed") / "project")
     command = [sys.executable, "-m", "pipeline", "train", *SHORT]
     with subprocess.Popen(command, cwd=project, env=lean(), stdout=subprocess.PIPE, text=True) as training:
         assert any("epoch 6/" in line for line in training.stdout)
@@ -79,7 +69,7 @@ def test_every_end_has_its_true_status_in_mlflow(copy):
         "2": runs.stopped(copy, [*LONG, "seed=2"], "epoch 3/", signal.SIGINT),
         "3": runs.stopped(copy, [*LONG, "seed=3"], "epoch 3/", signal.SIGKILL),
     }
-    infinite = runs.train(copy, *SHORT, "seed=4", "optimizer=sgd", "optimizer.lr=1e30")
+    infinite = runs.called(copy, "train", *SHORT, "seed=4", "optimizer=sgd", "optimizer.lr=1e30")
     with (copy / "pipeline/models/network.py").open("a") as code:
         code.write("\n\ndef broken(*inputs):\n    raise IndexError('a bug')\n\n\nNetwork.forward = broken\n")
     bug = runs.train(copy, *SHORT, "seed=5")
@@ -117,7 +107,7 @@ def test_a_full_disk_keeps_the_checkpoint_before_and_the_same_command_goes_on(ki
     assert (said["name"], end["value"]) == ("failure.txt", "FAILED")
     assert "can't be written" in end["reason"]
 
-    on = runs.train(project, *SHORT)
+    on = runs.called(project, "train", *SHORT)
     assert on.returncode == 0, on.stderr
     assert f"resuming at step {int(before.name[:8])}" in on.stdout
     assert runs.journal(project, run_id)[-1]["value"] == "FINISHED"
@@ -146,7 +136,7 @@ def test_a_disk_that_others_fill_leaves_room_for_the_last_words(copy, small_disk
     (run_id,) = runs.run_ids(copy)
     assert runs.journal(copy, run_id)[-1]["value"] == "FAILED"
     filler.unlink()
-    assert "resuming at step" in runs.train(copy, *settings).stdout
+    assert "resuming at step" in runs.called(copy, "train", *settings).stdout
 
 
 @pytest.mark.parametrize("closed", [".ratchet", "models"])
@@ -236,7 +226,7 @@ def test_memory_that_does_not_suffice_is_said_with_what_to_type(copy):
 def test_a_killed_run_is_closed_by_the_next_training(killed, tmp_path):
     project = shutil.copytree(killed, tmp_path / "project")
     (dead,) = runs.run_ids(project)
-    assert runs.train(project, *SHORT, "training.max_epochs=1").returncode == 0
+    assert runs.called(project, "train", *SHORT, "training.max_epochs=1").returncode == 0
     end = runs.eventually(
         lambda: next((one for one in runs.journal(project, dead) if one.get("value") == "KILLED"), None)
     )

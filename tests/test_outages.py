@@ -131,7 +131,7 @@ def test_a_server_that_hangs_does_not_hold_up_a_training(prepared):
 
     with proxy(0, rule) as between:
         settings = ["model.widths=[16]", "trainer.threads=1", "tracking.wait_seconds=1"]
-        done = runs.train(prepared, *settings, env={"MLFLOW_TRACKING_URI": between.uri})
+        done = runs.called(prepared, "train", *settings, MLFLOW_TRACKING_URI=between.uri)
         runs.eventually(lambda: hanging["http_requests"] > 0)
     assert done.returncode == 0, done.stderr
     assert "epoch 2/2" in done.stdout

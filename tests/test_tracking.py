@@ -20,7 +20,7 @@ SMALL = ["model.widths=[16]", "training.max_epochs=2", "trainer.threads=1"]
 def test_a_server_that_is_away_costs_nothing_and_gets_everything_later(prepared, tmp_path, empty_database):
     port = free_port()
     uri = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"}
-    done = runs.train(prepared, *SMALL, "tracking.wait_seconds=1", env=uri)
+    done = runs.called(prepared, "train", *SMALL, "tracking.wait_seconds=1", **uri)
     assert done.returncode == 0, done.stderr
     (run_id,) = runs.run_ids(prepared)
     assert f"http://127.0.0.1:{port}" in done.stdout
@@ -40,7 +40,7 @@ def test_a_server_killed_while_training_runs_gets_every_point_once(prepared, tmp
     port = free_port()
     uri = f"http://127.0.0.1:{port}"
     with server(tmp_path / "server", port, empty_database) as process:
-        settings = [*runs.TINY, "training.max_epochs=1500"]
+        settings = [*runs.TINY, "training.max_epochs=900"]
         command = [sys.executable, "-m", "pipeline", "train", *settings]
         environment = lean(MLFLOW_TRACKING_URI=uri)
         training = subprocess.Popen(command, cwd=prepared, env=environment, stdout=subprocess.PIPE, text=True)
@@ -49,7 +49,7 @@ def test_a_server_killed_while_training_runs_gets_every_point_once(prepared, tmp
         kill(process)
         output, _ = training.communicate(timeout=120)
         assert training.returncode == 0
-        assert "epoch 1500/1500" in output
+        assert "epoch 900/900" in output
     with server(tmp_path / "server", port, empty_database):
         assert runs.sync(prepared, MLFLOW_TRACKING_URI=uri).returncode == 0
         arrived_once(uri, prepared, run_id)
@@ -57,7 +57,7 @@ def test_a_server_killed_while_training_runs_gets_every_point_once(prepared, tmp
 
 def test_a_run_says_what_made_it_and_holds_no_secret(prepared):
     canary = uuid.uuid4().hex
-    done = runs.train(prepared, *SMALL, env={"SERVICE_API_KEY": canary})
+    done = runs.called(prepared, "train", *SMALL, SERVICE_API_KEY=canary)
     assert done.returncode == 0, done.stderr
     assert runs.sync(prepared).returncode == 0
     (run,) = runs.shipped_runs(runs.store(prepared))

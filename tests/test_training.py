@@ -17,7 +17,7 @@ WEIGHTS = "models/bundle/weights.safetensors"
 @pytest.mark.parametrize("seed", [0])
 def test_killed_at_random_and_run_again_it_ends_with_the_same_bytes_in_the_same_run(prepared, seed):
     whole = runs.copied(prepared, "whole")
-    assert runs.train(whole, *runs.TINY).returncode == 0
+    assert runs.called(whole, "train", *runs.TINY).returncode == 0
     chance = random.Random(seed)
     epochs = sorted(chance.sample(range(2, runs.EPOCHS // 2), 2))
     for epoch in epochs:
@@ -43,9 +43,9 @@ def test_killed_at_random_and_run_again_it_ends_with_the_same_bytes_in_the_same_
 
 def test_the_same_settings_on_the_same_data_are_not_trained_twice(prepared):
     settings = ["model.widths=[16]"]
-    runs.train(prepared, *settings)
+    runs.called(prepared, "train", *settings)
     before = sha256(prepared / WEIGHTS)
-    again = runs.train(prepared, *settings)
+    again = runs.called(prepared, "train", *settings)
     assert "its result is reused" in again.stdout
     assert sha256(prepared / WEIGHTS) == before
     assert len(runs.run_ids(prepared)) == 1
@@ -60,7 +60,7 @@ def test_settings_reach_lightning(prepared):
     settings = ["optimizer=sgd", "schedule=cosine", "training.gradient_clip=1.0", "training.accumulate=2"]
     settings += ["training.precision=bf16", "training.early_stopping.patience=1", "training.max_epochs=30"]
     settings += ["training.early_stopping.min_delta=0.5", "training.monitor=val/loss", "model.widths=[16]"]
-    done = runs.train(prepared, *settings)
+    done = runs.called(prepared, "train", *settings)
     assert done.returncode == 0, done.stderr
     assert "epoch 30/30" not in done.stdout
     (run_id,) = runs.run_ids(prepared)
@@ -72,7 +72,7 @@ def test_settings_reach_lightning(prepared):
 def test_a_gpu_that_is_not_there_is_refused(prepared):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
-    done = runs.train(prepared, "trainer=gpu")
+    done = runs.called(prepared, "train", "trainer=gpu")
     assert done.returncode == 1
     assert "torch sees no CUDA GPU" in done.stderr
     assert runs.run_ids(prepared) == []

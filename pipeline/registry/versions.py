@@ -1,21 +1,71 @@
 """Versions in MLflow's registry: one for each bundle, with what made it and what it scores."""
 
+import time
+from collections.abc import Callable
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
 import pipeline
 from pipeline.models.bundle import Bundle
+from pipeline.tracking.delivery import is_refusal
+from pipeline.tracking.mlflow_store import unreachable
 
+PAUSES = (0.5, 2.0)  # seconds before another try to make a version
 DIGEST = "bundle.digest"
 NEEDED = ("torch", "safetensors", "numpy", "pandas", "mlflow")  # what served.py and the bundle import
 NEEDED_BY_KIND = {"image": ("pillow",), "text": ("tokenizers", "transformers", "peft"), "table": ("polars",)}
 
 
-def find(client: Any, name: str, digest: str) -> Any | None:
-    """The version of `name` made of this very bundle."""
+def only(client: Any, name: str, digest: str) -> Any | None:
+    """The version of `name` made of this very bundle.
+
+    Two hosts at once, or a request whose reply was lost, can make several: the first stays; of the rest, those that no
+    alias names are deleted.
+    """
     found = client.search_model_versions(f"name='{name}' and tags.`{DIGEST}` = '{digest}'")
-    return min(found, key=lambda each: int(each.version), default=None)
+    first, *copies = sorted(found, key=lambda each: int(each.version)) or [None]
+    named = client.get_registered_model(name).aliases.values() if copies else ()
+    for copy in copies:
+        if str(copy.version) not in map(str, named):
+            delete(client, copy)
+    return first
+
+
+def delete(client: Any, version: Any) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.delete_model_version(version.name, version.version)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # another process was faster
+            raise
+
+
+def once(client: Any, name: str, digest: str, make: Callable[[], Any]) -> tuple[Any, bool]:
+    """The bundle's version, and whether `make` made it just now; looked for before every try to make it."""
+    pauses = iter(PAUSES)
+    while (found := only(client, name, digest)) is None:
+        try:
+            made = make()
+            found = only(client, name, digest) or made
+            return found, found.version == made.version
+        except unreachable() as error:
+            if (pause := next(pauses, None)) is None or is_refusal(error):
+                raise
+        time.sleep(pause)
+    return found, False
+
+
+def require_model(client: Any, name: str) -> None:
+    """Two processes may make it at once."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 def create(client: Any, mlflow_id: str, name: str, folder: Path, records: Any, tags: dict[str, str], card: str) -> Any:
@@ -44,8 +94,7 @@ def create(client: Any, mlflow_id: str, name: str, folder: Path, records: Any, t
         input_example=given,
         pip_requirements=[f"{name}=={installed(name).partition('+')[0]}" for name in needed],
     )
-    if client.search_registered_models(f"name='{name}'") == []:
-        client.create_registered_model(name)
+    require_model(client, name)
     return client.create_model_version(
         name, logged.model_uri, run_id=mlflow_id, tags=tags, description=card, model_id=logged.model_id
     )
