@@ -18,6 +18,7 @@ from tests.trackers import free_port
 WEIGHTS = "models/bundle/weights.safetensors"
 SMALL = ["model.widths=[32]", "training.max_epochs=2", "trainer.threads=1", "trainer=cpu"]
 TWO = [*runs.TINY, "training.max_epochs=60", "trainer=cpu", "trainer.devices=2"]
+TWO += ["tracking.log_every_steps=1"]
 
 
 def lay_odd(project: Path) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
+from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from pipeline.config.schema import Trainer
@@ -95,7 +96,7 @@ def write(checkpoint: dict[str, Any], path: Path) -> None:
         torch.save(checkpoint, file)
 
 
-class Checkpointer(pl.Callback):
+class Checkpointer(Checkpoint):  # Lightning calls these last, in their order: the recorder has written its points
     """Saves every so many seconds or steps, between two blocks of steps, with the state of every random generator.
 
     Seldomer where a save takes long: saving takes at most checkpoint_share of the time. Never after the last block
