@@ -29,6 +29,7 @@ COMMON = [
     "trainer.threads=1",
     f"trainer.checkpoint_steps={INTERVAL}",
     f"trainer.steps_per_block={BLOCK}",
+    "tracking.log_every_steps=1",  # a point of every block
 ]
 AUGMENTED = ["rotate=10.0", "crop=2", "noise=5.0"]
 NETS = [
