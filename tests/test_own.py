@@ -16,9 +16,6 @@ from safetensors.numpy import load_file
 from tests import runs, smoke
 from tests.conftest import Ratchet
 
-# MLflow's own code warns of its type hints when it is imported, and calls pandas in ways that pandas 4 will change
-pytestmark = pytest.mark.filterwarnings("ignore:::mlflow")
-
 STAGES = ["compose", "download", "preprocess", "train", "evaluate", "register", "promote"]
 
 

@@ -13,9 +13,6 @@ from tests.conftest import lean
 from tests.proxy import Proxy, proxy, well
 from tests.trackers import free_port, server
 
-# MLflow's own code warns of its type hints when it is imported, and calls pandas in ways that pandas 4 will change
-pytestmark = pytest.mark.filterwarnings("ignore:::mlflow")
-
 
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory: pytest.TempPathFactory, prepared_once: Path) -> Path:

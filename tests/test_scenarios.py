@@ -13,9 +13,6 @@ from pipeline.models.bundle import Bundle
 from pipeline.registry.signature import example
 from tests import smoke
 
-# MLflow's own code warns of its type hints when it is imported, and calls pandas in ways that pandas 4 will change
-pytestmark = pytest.mark.filterwarnings("ignore:::mlflow")
-
 STAGES = ["compose", "download", "preprocess", "train", "evaluate", "register", "promote"]
 SCENARIOS = sorted(file.stem for file in (Path(__file__).parent.parent / "conf/scenario").glob("*.yaml"))
 

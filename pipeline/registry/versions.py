@@ -1,7 +1,8 @@
 """Versions in MLflow's registry: one for each bundle, with what made it and what it scores."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
@@ -28,17 +29,20 @@ def only(client: Any, name: str, digest: str) -> Any | None:
     named = client.get_registered_model(name).aliases.values() if copies else ()
     for copy in copies:
         if str(copy.version) not in map(str, named):
-            delete(client, copy)
+            with unless("RESOURCE_DOES_NOT_EXIST"):
+                client.delete_model_version(name, copy.version)
     return first
 
 
-def delete(client: Any, version: Any) -> None:
+@contextmanager
+def unless(code: str) -> Iterator[None]:
+    """Lets the server answer with the error `code`: another process was faster."""
     from mlflow.exceptions import MlflowException
 
     try:
-        client.delete_model_version(version.name, version.version)
+        yield
     except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # another process was faster
+        if error.error_code != code:
             raise
 
 
@@ -55,17 +59,6 @@ def once(client: Any, name: str, digest: str, make: Callable[[], Any]) -> tuple[
                 raise
         time.sleep(pause)
     return found, False
-
-
-def require_model(client: Any, name: str) -> None:
-    """Two processes may make it at once."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
 
 
 def create(client: Any, mlflow_id: str, name: str, folder: Path, records: Any, tags: dict[str, str], card: str) -> Any:
@@ -94,7 +87,8 @@ def create(client: Any, mlflow_id: str, name: str, folder: Path, records: Any, t
         input_example=given,
         pip_requirements=[f"{name}=={installed(name).partition('+')[0]}" for name in needed],
     )
-    require_model(client, name)
+    with unless("RESOURCE_ALREADY_EXISTS"):
+        client.create_registered_model(name)
     return client.create_model_version(
         name, logged.model_uri, run_id=mlflow_id, tags=tags, description=card, model_id=logged.model_id
     )

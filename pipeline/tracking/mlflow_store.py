@@ -40,8 +40,6 @@ def client() -> Any:
     """An MlflowClient of the tracking URI, which is set for mlflow's module-level functions as well."""
     import mlflow
 
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
     mlflow.set_tracking_uri(tracking_uri())
     mlflow.set_registry_uri(tracking_uri())
     require_tables()
@@ -55,6 +53,9 @@ def require_tables() -> None:
     any more: so that file takes its name when it is whole.
     """
     import mlflow
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
 
     def make(file: Path) -> None:
         mlflow.MlflowClient(f"sqlite:///{file}", f"sqlite:///{file}").search_experiments(max_results=1)
