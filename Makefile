@@ -6,7 +6,7 @@ export DVC_NO_ANALYTICS := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test check bench scenarios faults ui
+.PHONY: help install repro test check bench scenarios faults served ui
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -23,7 +23,7 @@ repro: install ## run the pipeline on real data, then promote the first champion
 	dvc repro
 	ratchet promote
 
-test: install ## run the tests: no network, tiny real inputs, about 9 minutes on 2 cores
+test: install ## run the tests: no network, tiny real inputs, about 10 minutes on 2 cores
 	pytest
 
 check: install ## lint and format
@@ -39,6 +39,9 @@ scenarios: install ## run every scenario in full on real data; prints the table 
 
 faults: install ## inject every fault for real, many times; prints the table of docs/reliability.md (hours)
 	python -m benchmarks.faults
+
+served: install ## compare registered models in clean environments with their bundles, in the three ways of MLflow
+	python -m benchmarks.served
 
 ui: install ## open MLflow's UI on what was made
 	ratchet ui

@@ -11,7 +11,6 @@ from pathlib import Path
 import polars as pl
 import torch
 
-from pipeline.config import lock
 from pipeline.data.encoding import encode
 from pipeline.data.reading import open_table
 from pipeline.data.sniffing import format_of
@@ -56,11 +55,13 @@ def main(arguments: list[str]) -> None:
 
 
 def champion(uri: str | None) -> Path:
-    """The bundle's folder of a registered model, fetched from MLflow."""
+    """The verified bundle of a registered version, fetched from MLflow."""
+    from pipeline.registry import aliases, versions
     from pipeline.tracking import mlflow_store
 
-    uri = uri or f"models:/{lock.load().registry.model}@champion"
-    return mlflow_store.model_folder(uri) / "artifacts" / "bundle"
+    with mlflow_store.answering("Score with the bundle itself instead: --bundle models/bundle"):
+        client = mlflow_store.client()
+        return versions.fetched(client, aliases.named(client, uri))
 
 
 def scored(bundle: Bundle, file: Path) -> Iterator[pl.DataFrame]:

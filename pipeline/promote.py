@@ -1,74 +1,145 @@
-"""ratchet promote: let the gate decide whether the challenger becomes champion.
+"""ratchet promote [--version N]: let the gate decide whether a version becomes champion, on the data of data/processed.
 
-Exit code 0: promoted (or champion already); 1: refused; 2: could not decide.
+Both versions are fetched from the registry and score the same test rows here. Exit code 0: promoted (or champion
+already); 1: refused; 2: could not decide.
 """
 
 import argparse
+import sys
+from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.config import lock
 from pipeline.config.schema import Config
+from pipeline.data import records
 from pipeline.project import paths
-from pipeline.project.errors import RegistryError
-from pipeline.project.files import write_json
-from pipeline.registry import gate
+from pipeline.project.errors import RatchetError, RegistryError
+from pipeline.project.files import sha256, write_json, write_text
+from pipeline.registry import champion, gate, verdict, versions
 from pipeline.registry.aliases import CHALLENGER, CHAMPION, by_alias
+from pipeline.registry.contest import Contest, measured
 from pipeline.tracking import mlflow_store
 
 PROMOTED, REFUSED, UNDECIDED = 0, 1, 2
+REPORT, PAGE = paths.REPORTS / "promotion.json", paths.REPORTS / "promotion.html"
+
+
+class Undecided(RegistryError):
+    """Nothing was promoted or refused."""
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("ratchet promote", description=__doc__)
-    parser.add_argument("--dry-run", action="store_true", help="decide and report, but leave the alias where it is")
+    parser.add_argument("--version", type=int, help=f"of the model; default: its {CHALLENGER}")
+    parser.add_argument("--dry-run", action="store_true", help="decide and report, but leave all as it is")
+    parser.add_argument("--reason", default="", help="why, for the ledger; default: what the gate found")
     options = parser.parse_args(arguments)
-    config = lock.load()
     try:
-        client = mlflow_store.client()
-        return decide(client, config, options.dry_run)
+        return decide(mlflow_store.client(), lock.load(), options)
     except mlflow_store.unreachable() as error:
-        raise RegistryError(
+        said = (
             f"{mlflow_store.shown_uri()} can't be used: {type(error).__name__}: {str(error)[:300]}\n"
-            "Nothing was promoted. When the server is back, type: ratchet promote"
-        ) from error
+            "If the promotion had begun, the next command finishes it. When the server is back, type: ratchet promote"
+        )
+    except RatchetError as error:
+        said = str(error)
+    print(f"ratchet promote: could not decide: {said}", file=sys.stderr)
+    return UNDECIDED
 
 
-def decide(client: Any, config: Config, dry_run: bool) -> int:
+def decide(client: Any, config: Config, options: argparse.Namespace) -> int:
     name = config.registry.model
-    challenger, champion = by_alias(client, name, CHALLENGER), by_alias(client, name, CHAMPION)
-    if challenger is None:
-        print(f"could not decide: model {name!r} has no {CHALLENGER}.\nType: dvc repro")
-        return UNDECIDED
-    if champion is not None and champion.version == challenger.version:
-        print(f"{name} version {champion.version} is champion already")
+    seen = champion.state(client, name)
+    if seen.drift:
+        print(f"warning: {seen.drift}", file=sys.stderr)
+    version = wanted(client, name, options.version)
+    if seen.champion == int(version.version) == seen.alias:
+        print(f"{name} version {version.version} is {CHAMPION} already")
         return PROMOTED
-    if not config.gate.minimum:
-        print("could not decide: gate.minimum names no metric.\nSet one, such as gate.minimum: {test/accuracy: 0.9}")
-        return UNDECIDED
-    if not gate.comparable(challenger.tags, champion and champion.tags):
-        print(f"could not decide: versions {challenger.version} and {champion.version} were scored on other test data")
-        return UNDECIDED
-    return carry_out(client, config, challenger, champion, dry_run)
-
-
-def carry_out(client: Any, config: Config, challenger: Any, champion: Any | None, dry_run: bool) -> int:
-    found = gate.conditions(config.gate.minimum, challenger.tags, champion and champion.tags)
+    if seen.champion == int(version.version):
+        raise Undecided(f"version {version.version} is {CHAMPION} by the ledger, and the alias was moved by hand")
+    found, report = judged(client, config, version, seen)
     passed = all(condition.passed for condition in found)
     print(gate.table(found))
-    report = {
-        "name": challenger.name,
-        "challenger": int(challenger.version),
-        "champion_before": champion and int(champion.version),
-        "promoted": passed and not dry_run,
-        "conditions": gate.as_report(found),
-    }
-    write_json(paths.REPORTS / "promotion.json", report)
+    report["decision"] = "promoted" if passed else "refused"
+    title = f"{name} version {version.version}"
+    write(report, options.dry_run)
+    if options.dry_run:
+        print(f"would be {report['decision']}: {title} (dry run: nothing was moved or recorded)")
+        return PROMOTED if passed else REFUSED
+    publish(client, version, report)
+    evidence = {"summary": report["summary"], "report_sha256": sha256(REPORT), **report["data"]}
+    evidence["conditions"] = report["conditions"]
+    reason = options.reason or ("passed the gate" if passed else f"failed: {', '.join(report['failed'])}")
+    champion.record(client, name, seen, "promote" if passed else "refuse", int(version.version), reason, evidence)
     if not passed:
-        print(f"refused: {challenger.name} version {challenger.version} stays {CHALLENGER}")
+        print(f"refused: {title} does not become {CHAMPION}")
         return REFUSED
-    if dry_run:
-        print(f"would promote {challenger.name} version {challenger.version} (dry run: the alias stays)")
-        return PROMOTED
-    client.set_registered_model_alias(challenger.name, CHAMPION, challenger.version)
-    print(f"promoted: {challenger.name} version {challenger.version} is {CHAMPION}")
+    print(f"promoted: {title} is {CHAMPION}")
     return PROMOTED
+
+
+def wanted(client: Any, name: str, number: int | None) -> Any:
+    from mlflow.exceptions import MlflowException
+
+    if number is None:
+        version = by_alias(client, name, CHALLENGER)
+        if version is None:
+            raise Undecided(f"model {name!r} has no {CHALLENGER}.\nType: dvc repro   (or name one: --version N)")
+        return version
+    try:
+        return client.get_model_version(name, str(number))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise Undecided(f"model {name!r} has no version {number}.\nType: ratchet ui   (shows its versions)") from None
+
+
+def judged(
+    client: Any, config: Config, version: Any, seen: champion.State
+) -> tuple[list[gate.Condition], dict[str, Any]]:
+    """The conditions and the report."""
+    settings, test = config.gate, records.held_out()
+    if seen.champion is None and not settings.minimum:
+        raise Undecided(
+            "a first champion needs absolute thresholds, and gate.minimum names no metric.\n"
+            "Set one in params.yaml, such as gate: {minimum: {test/accuracy: 0.9}}"
+        )
+    if version.tags.get("data.test_sha256") != test.sha256:
+        raise Undecided(
+            f"version {version.version} was made with other data than {paths.PROCESSED} holds; it may have learned "
+            f"from these test rows.\nMake one of this data: dvc repro   (or bring back its data: "
+            f"git checkout {version.tags.get('git.commit', 'COMMIT')[:12]} && dvc checkout)"
+        )
+    challenger = measured(client, version, test, settings.metric)
+    found = list(gate.alone(settings, challenger))
+    report = {
+        "name": version.name,
+        "version": int(version.version),
+        "champion_before": seen.champion,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "data": {"test_sha256": test.sha256, "test_rows": len(test)},
+        "gate": settings.model_dump(mode="json"),
+        "comparison": None,
+        "summary": f"first champion, on {len(test):,} rows",
+    }
+    if seen.champion is not None:
+        before = measured(client, client.get_model_version(version.name, str(seen.champion)), test, settings.metric)
+        contest = Contest(test, challenger, before)
+        gain = gate.gain_of(settings, contest)
+        found += gate.against(settings, contest, gain)
+        report |= {"comparison": gain, "summary": gate.summary(settings, gain)}
+    report |= {"conditions": gate.as_report(found), "failed": [each.name for each in found if not each.passed]}
+    return found, report
+
+
+def write(report: dict[str, Any], dry_run: bool) -> None:
+    write_json(REPORT, report | {"promoted": report["decision"] == "promoted" and not dry_run})
+    write_text(PAGE, verdict.page(report))
+
+
+def publish(client: Any, version: Any, report: dict[str, Any]) -> None:
+    """Report and page among the files of the version's model, where MLflow's UI shows them."""
+    folder = f"promotion/{report['time'].replace(':', '')}-{report['decision']}"
+    for path in (PAGE, REPORT):
+        client.log_model_artifact(versions.logged_model(version), str(path), folder)

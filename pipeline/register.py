@@ -10,12 +10,14 @@ from pipeline.data import store
 from pipeline.models.bundle import Bundle
 from pipeline.project import paths
 from pipeline.project.errors import DataError, RegistryError
-from pipeline.project.files import read_json, write_json
-from pipeline.registry import versions
-from pipeline.registry.aliases import CHALLENGER
-from pipeline.registry.card import card
-from pipeline.tracking import lineage, mlflow_store, sync
+from pipeline.project.files import read_json, write_json, write_text
+from pipeline.registry import origin, pages, versions
+from pipeline.registry.aliases import CHALLENGER, CHAMPION, by_alias
+from pipeline.registry.card import Champion, card
+from pipeline.tracking import mlflow_store, sync
 from pipeline.tracking.journal import Journal
+
+CARD = paths.REPORTS / pages.NAME
 
 
 def main(arguments: list[str]) -> None:
@@ -49,23 +51,24 @@ def register(
 
     def make() -> Any:
         spec = store.load_spec()
-        origin = lineage.commit()
-        tags = {
-            versions.DIGEST: bundle.digest,
-            "scenario": config.scenario,
-            "config.hash": run["config_hash"],
-            "data.fingerprint": run["data_fingerprint"],
-            "data.test_sha256": spec["splits"]["test"]["sha256"],
-            "run_id": run["run_id"],
-            **origin,
-            **lineage.dvc_sums(),
-            **{key: f"{value:.6g}" for key, value in metrics.items() if is_summary(key)},
-        }
-        description = card(config.scenario, spec, metrics, run, origin)
-        return versions.create(client, mlflow_id, name, paths.BUNDLE, spec["examples"], tags, description)
+        tags = origin.tags(config, bundle.digest, run, spec)
+        tags |= {key: f"{value:.6g}" for key, value in metrics.items() if is_summary(key)}
+        settings = origin.stored_settings(client, mlflow_id) or config.model_dump(mode="json")
+        parts = card(config, spec, metrics, run, tags, settings, champion(client, name))
+        write_text(CARD, pages.page(f"{name}: {config.scenario}", parts))
+        description = pages.markdown(config.scenario, parts)
+        return versions.create(client, mlflow_id, name, paths.BUNDLE, spec["examples"], tags, description, CARD)
 
     name = config.registry.model
     return versions.once(client, name, bundle.digest, make)
+
+
+def champion(client: Any, name: str) -> Champion | None:
+    version = by_alias(client, name, CHAMPION)
+    if version is None:
+        return None
+    settings = origin.stored_settings(client, version.run_id) if origin.found_run(client, version.run_id) else None
+    return Champion(version.version, version.tags.get("data.fingerprint", ""), settings)
 
 
 def is_summary(metric: str) -> bool:

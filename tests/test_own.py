@@ -13,6 +13,9 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
+from pipeline.data import records
+from pipeline.evaluation import paired
+from pipeline.models.bundle import Bundle
 from tests import runs, smoke
 from tests.conftest import Ratchet
 
@@ -45,6 +48,10 @@ def test_a_table_of_ones_own_from_init_to_predictions(project: Path, run: Callab
     metrics = json.loads((project / "reports/metrics.json").read_text())
     assert metrics["test/r2"] > 0.8
     assert metrics["baseline/mean/r2"] <= 0
+    asked = records.held_out(project / "data/processed")
+    for score in ("mae", "rmse"):
+        by_row = paired.by_row(Bundle.load(project / "models/bundle"), asked, score).mean()
+        assert paired.value(by_row, score) == pytest.approx(metrics[f"test/{score}"], rel=1e-6)
 
     model = mlflow.pyfunc.load_model("models:/houses-2024@champion")
     (cheap, dear) = model.predict(

@@ -193,7 +193,7 @@ def test_a_champion_is_not_replaced_by_less(repro):
         good(project, "dvc", "repro")
         done = shell(project, "ratchet", "promote")
         assert done.returncode == 1
-        assert "failed" in done.stdout
+        assert "FAILED" in done.stdout
         assert "refused" in done.stdout
         assert alias(project, "champion") == 1
         report = json.loads((project / "reports/promotion.json").read_text())
@@ -214,7 +214,7 @@ def test_a_missing_output_names_the_stage_that_makes_it(project, called):
 def test_promote_without_a_challenger_cannot_decide(prepared, ratchet):
     done = ratchet("promote")
     assert done.returncode == 2
-    assert "no challenger" in done.stdout
+    assert "no challenger" in done.stderr
 
 
 def test_register_with_a_server_that_is_away_loses_nothing(repro):

@@ -9,6 +9,8 @@ import polars as pl
 import pytest
 import yaml
 
+from pipeline.data import records
+from pipeline.evaluation import paired
 from pipeline.models.bundle import Bundle
 from pipeline.registry.signature import example
 from tests import smoke
@@ -34,6 +36,11 @@ def test_every_scenario_from_raw_files_to_a_champion_that_predicts(
     assert metrics[f"test/{score}"] > smoke.LEAST[scenario]
     assert len(list((project / "reports/figures").glob("*.png"))) >= 3
     assert (project / "reports/mistakes.csv").is_file()
+
+    # the gate, which asks for the user's own records, finds what evaluate found in the encoded ones
+    by_row = {"classification": "accuracy", "regression": "mae", "ranking": "hr_10"}[task]
+    gates = paired.by_row(bundle, records.held_out(project / "data/processed"), by_row).mean()
+    assert gates == pytest.approx(metrics[f"test/{by_row}"], rel=1e-6)
 
     # the registered model takes the user's own records, and answers as the bundle does
     spec = json.loads((project / "data/processed/spec.json").read_text())

@@ -17,6 +17,13 @@ MONITORS = {
 }
 
 
+GATES = {
+    "classification": ("accuracy", "recall", "loss"),
+    "regression": ("mae", "rmse"),
+    "ranking": ("ndcg_10", "ndcg_5", "ndcg_20", "hr_10", "hr_5", "hr_20", "recall_10", "mrr"),
+}
+
+
 def impossible(settings: dict[str, Any]) -> list[Problem]:
     """(key, given, allowed) of each; `settings` need not be valid in any other way."""
     return [*of_training(settings), *of_trainer(settings), *of_data_and_model(settings), *of_task(settings)]
@@ -79,7 +86,7 @@ def task_of(settings: dict[str, Any]) -> str:
 
 def of_task(settings: dict[str, Any]) -> Iterator[Problem]:
     task = task_of(settings)
-    for key, known in (("loss.name", LOSSES), ("training.monitor", MONITORS)):
+    for key, known in (("loss.name", LOSSES), ("training.monitor", MONITORS), ("gate.metric", GATES)):
         given = at(settings, key)
         everywhere = {name for names in known.values() for name in names}
         if task in known and given in everywhere and given not in known[task]:

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from pipeline.config.data import AnyData, AnyEncoder
 from pipeline.config.model import AnyModel
-from pipeline.config.section import Amount, Count, Name, Positive, Rate, Section, Share
+from pipeline.config.section import Amount, Count, Name, Positive, Rate, Said, Section, Share
 from pipeline.project.files import digest
 
 # What decides the model: what the config hash is made of, and what is adopted from a run
@@ -143,9 +143,26 @@ class Tracking(Section):
 
 class Registry(Section):
     model: Name
+    intended_use: Said | None
+    limits: Said | None
 
 
 class Gate(Section):
+    name: Literal["classification", "regression", "ranking"]
+    metric: Literal[
+        "accuracy", "recall", "loss",
+        "mae", "rmse",
+        "hr_5", "hr_10", "hr_20", "ndcg_5", "ndcg_10", "ndcg_20", "recall_10", "mrr",
+    ]  # fmt: skip
+    gain: Annotated[float, Field(allow_inf_nan=False)]
+    confidence: Annotated[float, Field(gt=0.5, lt=1)]
+    resamples: Annotated[int, Field(ge=1000)]
+    worst_class: Share | None
+    worst_slice: Share | None
+    least_rows: Positive
+    latency_ms: Rate | None
+    size_mb: Rate | None
+    calibration_error: Share | None
     minimum: dict[str, float | str]  # a number, or another metric's name, such as baseline/majority/accuracy
 
 

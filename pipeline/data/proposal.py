@@ -79,7 +79,7 @@ def of_task(task: str) -> dict[str, Any]:
     return {
         "loss": {"name": "mse"},
         "training": {"monitor": "val/rmse"},
-        "gate": {"minimum": {"test/r2": 0.0}},  # 0: no better than the mean
+        "gate": {"name": "regression", "minimum": {"test/r2": 0.0}},  # 0: no better than the mean
     }
 
 

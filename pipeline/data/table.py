@@ -8,9 +8,10 @@ import numpy as np
 
 from pipeline.config.data import PrepareTable, TableData
 from pipeline.config.schema import Config
-from pipeline.data import fitting
+from pipeline.data import fitting, records
 from pipeline.data.assignment import NONE, TEST, TRAIN, VAL, assign
 from pipeline.data.parsing import GROUP, HASH, TIME, Parsed, parse
+from pipeline.data.profile import is_plain
 from pipeline.data.reading import Table, only_file, open_table
 from pipeline.data.sifting import cleaned, refuse_single_class, set_apart, targets_of
 from pipeline.data.slicing import examples, slices
@@ -49,7 +50,10 @@ def prepare(raw: Path, config: Config, fold: Fold | None = None) -> Prepared:
     test = splits["test"]
     splits["test"] = Split(test.inputs, test.targets, test.rows, [], slices(parsed, settings, statistics, test.rows))
     about = {"rows": parsed.rows, "dropped": dropped, "columns": statistics}
-    return Prepared(splits, encoder, about, examples(parsed, encoder, test.rows))
+    raw = table.frame.select(name for name, dtype in table.schema.items() if is_plain(dtype))
+    return Prepared(
+        splits, encoder, about, examples(parsed, encoder, test.rows), records.write(raw, test.rows, scratch)
+    )
 
 
 def opened(raw: Path, data: TableData, scratch: Path) -> Table:

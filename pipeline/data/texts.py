@@ -2,16 +2,20 @@
 
 import json
 import re
+import tempfile
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
+from pipeline.data import records
 from pipeline.data.assignment import TEST, TRAIN, VAL, assign
 from pipeline.data.splits import Fold, Prepared, Split, Unusable, check
 from pipeline.encoders import text as encoding
+from pipeline.project import paths
 from pipeline.project.errors import ConfigError, DataError
 
 SIDES = {"train": TRAIN, "val": VAL, "test": TEST}
@@ -59,7 +63,9 @@ def prepared(
     if encoder["task"] == "regression":
         encoder = encoder | {"target": spread(splits["train"].targets)}
     statistics = about(encoder, splits["train"]) | {"alike": alike}
-    files = {"pretrained.safetensors": raw / "encoder/model.safetensors"}
+    texts = pl.LazyFrame({encoder["column"]: corpus.texts})
+    tests = records.write(texts, np.flatnonzero(sides == TEST), Path(tempfile.mkdtemp(dir=paths.scratch())))
+    files = {"pretrained.safetensors": raw / "encoder/model.safetensors", **tests}
     examples = [{encoder["column"]: corpus.texts[i]} for i in np.flatnonzero(sides == TEST)[:EXAMPLES]]
     return Prepared(splits, encoder, statistics, examples, files)
 

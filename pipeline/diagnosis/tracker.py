@@ -10,6 +10,7 @@ from urllib.parse import quote
 from pipeline.diagnosis.finding import Finding, Look, note, ok, problem
 from pipeline.project.secrets import redact
 from pipeline.registry.aliases import CHALLENGER, CHAMPION, by_alias
+from pipeline.registry.champion import look as seen
 from pipeline.tracking import mlflow_store
 
 PATIENCE = 4.0  # seconds
@@ -100,6 +101,12 @@ def experiment(client: Any, name: str) -> Iterator[Finding]:
 
 
 def champion(client: Any, name: str) -> Finding:
+    state = seen(client, name)
+    if state.chain.broken:
+        return problem("registry", f"the ledger of {name} is broken: {state.chain.broken}", "ratchet history")
+    if state.drift:
+        moved = state.drift.splitlines()[0]
+        return problem("registry", moved, "ratchet history   (shows the ways out)")
     first, second = by_alias(client, name, CHAMPION), by_alias(client, name, CHALLENGER)
     if first is not None:
         beside = f", version {second.version} is {CHALLENGER}" if second and second.version != first.version else ""

@@ -1,7 +1,8 @@
-"""Class labels as parts of metric names, which MLflow restricts."""
+"""Names of metrics: which of them are better when lower, and class labels as parts of them, which MLflow restricts."""
 
 import re
 
+LOWER_IS_BETTER = frozenset({"loss", "calibration_error", "mae", "rmse", "median_absolute_error"})
 REFUSED = re.compile(r"[^\w.\- ]")  # MLflow's rule where it is strictest (Windows); a "/" would make another level
 LONGEST = 150  # of MLflow's 250 characters for a whole name
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from pipeline.data.encoding import decode
-from pipeline.evaluation.scoring import LOWER_IS_BETTER, Result
+from pipeline.evaluation.names import LOWER_IS_BETTER
+from pipeline.evaluation.scoring import Result
 from pipeline.project.errors import DataError
 
 FEW = 20  # rows; a slice of fewer proves little

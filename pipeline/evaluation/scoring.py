@@ -38,9 +38,6 @@ class Result(Protocol):
         """A line on where it is weakest, or an empty one."""
 
 
-LOWER_IS_BETTER = frozenset({"loss", "calibration_error", "mae", "rmse", "median_absolute_error"})
-
-
 def outputs(
     outputs_of: OutputsOf, split: dict[str, Tensor], width: int, batch_size: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:

@@ -1,63 +1,149 @@
-"""The gate: absolute thresholds for the first champion, and no step back for the ones after it.
+"""The gate: what a challenger must reach, alone and against the champion on the same rows.
 
-The paired comparison of two models on one test split will replace the second part.
+Where two models are compared, what is certain at `gate.confidence` counts, not what was observed: a gain must be
+certain, and so must be a loss of a class or slice that refuses.
 """
 
+import operator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import numpy as np
+import polars as pl
+
+from pipeline.config.schema import Gate
+from pipeline.evaluation import paired
+from pipeline.evaluation.names import LOWER_IS_BETTER
+from pipeline.evaluation.statistics import between, bootstrap, p_value
+from pipeline.registry.contest import Contest, Measured
+
+COMPARE = {"≥": operator.ge, ">": operator.gt, "≤": operator.le}
+TRIED = 20  # groups, those that lost most, whose loss is bootstrapped
 
 
 @dataclass(frozen=True)
 class Condition:
     name: str
     given: float | None
+    sense: str  # ≥, > or ≤
     needed: float | None
-    source: str
+    detail: str = ""
 
     @property
     def passed(self) -> bool:
-        return self.given is not None and self.needed is not None and self.given >= self.needed
+        return self.given is not None and self.needed is not None and COMPARE[self.sense](self.given, self.needed)
 
 
-def conditions(
-    minimum: dict[str, float | str], challenger: dict[str, str], champion: dict[str, str] | None
-) -> list[Condition]:
-    """What the challenger must reach; `challenger` and `champion` are the tags of the two versions."""
-
-    def given(metric: str) -> float | None:
-        return float(challenger[metric]) if metric in challenger else None
-
-    def needed(metric: str, least: float | str) -> Condition:
-        if isinstance(least, str):
-            return Condition(metric, given(metric), given(least), least)
-        return Condition(metric, given(metric), least, "conf")
-
-    found = [needed(metric, least) for metric, least in sorted(minimum.items())]
-    if champion is not None:
-        found += [
-            Condition(metric, given(metric), float(champion[metric]), "champion")
-            for metric in sorted(minimum)
-            if metric in champion
-        ]
-    return found
+def alone(gate: Gate, challenger: Measured) -> Iterator[Condition]:
+    """What the challenger must reach by itself: all that a first champion needs."""
+    for metric, least in sorted(gate.minimum.items()):
+        sense = "≤" if metric.rpartition("/")[2] in LOWER_IS_BETTER else "≥"
+        detail = least if isinstance(least, str) else "gate.minimum"
+        yield Condition(metric, challenger.metric(metric), sense, challenger.metric(least), detail)
+    if gate.latency_ms is not None:
+        yield Condition(
+            "p95 latency in ms", challenger.latency_ms, "≤", gate.latency_ms, f"of {challenger.timed} single records"
+        )
+    if gate.size_mb is not None:
+        yield Condition("size in MB", challenger.size_mb, "≤", gate.size_mb)
+    if gate.calibration_error is not None and challenger.task == "classification":
+        error = challenger.metric("test/calibration_error")
+        yield Condition("calibration error", error, "≤", gate.calibration_error)
 
 
-def comparable(challenger: dict[str, str], champion: dict[str, str] | None) -> bool:
-    """Scores of two test splits can't be compared."""
-    return champion is None or challenger.get("data.test_sha256") == champion.get("data.test_sha256")
+def against(gate: Gate, contest: Contest, gain: dict[str, Any]) -> Iterator[Condition]:
+    """What it must be beside the champion; `gain` as gain_of found it."""
+    rows = f"{len(contest.test):,} rows"
+    yield Condition(
+        f"certain gain in {gate.metric}",
+        gain["certain"],
+        ">",
+        gate.gain,
+        f"{gain['observed']:+.4g}: {gain['challenger']:.4g} for {gain['champion']:.4g} on {rows}",
+    )
+    yield Condition(f"{gain['test']}: p", gain["p"], "≤", round(1 - gate.confidence, 9), gain["counts"])
+    if gate.worst_class is not None and contest.task == "classification":
+        yield from losses(gate, contest, "class", pl.DataFrame({"class": contest.test.targets}), gate.worst_class)
+    if gate.worst_slice is not None and contest.test.slices.width:
+        yield from losses(gate, contest, "slice", contest.test.slices, gate.worst_slice)
+
+
+def gain_of(gate: Gate, contest: Contest) -> dict[str, Any]:
+    """The metric of both, their difference so that more is better, its intervals, and the test's p."""
+    values, sign = contest.values, paired.sign(gate.metric)  # (N, 2)
+    found = paired.value(values.mean(axis=0), gate.metric)
+    means = paired.value(bootstrap(values, gate.resamples, seed=0), gate.metric)
+    gains = sign * (means[:, 0] - means[:, 1])
+    differences = sign * (values[:, 0] - values[:, 1])
+    if gate.metric == "rmse":  # of squares: a − b = (a² − b²) / (a + b)
+        differences = differences / max(found.sum(), np.finfo(float).tiny)
+    whole = gate.gain == 0 and np.isin(differences, (-1, 0, 1)).all()
+    return {
+        "challenger": float(found[0]),
+        "champion": float(found[1]),
+        "observed": float(sign * (found[0] - found[1])),
+        "certain": float(np.quantile(gains, 1 - gate.confidence)),
+        "interval_95": between(gains, 0.95),
+        "challenger_interval_95": between(means[:, 0], 0.95),
+        "champion_interval_95": between(means[:, 1], 0.95),
+        "test": "McNemar's exact test" if whole else "paired randomisation test",
+        "p": p_value(differences, gate.gain, gate.resamples, seed=0),
+        "counts": f"{(differences > 0).sum():,} rows won, {(differences < 0).sum():,} lost",
+        "rows": len(values),
+        "resamples": gate.resamples,
+    }
+
+
+def summary(gate: Gate, gain: dict[str, Any]) -> str:
+    """A line for the ledger."""
+    low, high = gain["interval_95"]
+    return (
+        f"{gate.metric} {gain['champion']:.4g} → {gain['challenger']:.4g} on {gain['rows']:,} rows, "
+        f"gain {gain['observed']:+.4g} (95%: {low:+.4g} to {high:+.4g}), p {gain['p']:.2g}"
+    )
+
+
+def losses(gate: Gate, contest: Contest, what: str, columns: pl.DataFrame, most: float) -> Iterator[Condition]:
+    """The class or slice that certainly loses most of the champion's score."""
+    groups = {
+        f"{name}={value}" if what == "slice" else str(value): np.array(rows)
+        for name in columns.columns
+        for value, rows in columns.with_row_index(" i").group_by(name, maintain_order=True).agg(" i").rows()
+        if len(rows) >= gate.least_rows
+    }
+    if not groups:
+        return
+    lost = {name: float(share_lost(contest.values[rows].mean(axis=0), gate.metric)) for name, rows in groups.items()}
+    certain = {}
+    for name in sorted(lost, key=lambda name: -lost[name])[:TRIED]:
+        means = bootstrap(contest.values[groups[name]], gate.resamples, seed=0)
+        certain[name] = float(np.quantile(share_lost(means, gate.metric), 1 - gate.confidence))
+    name = max(certain, key=lambda each: (certain[each], lost[each]))
+    detail = f"{name}: {-lost[name]:+.2%} of the champion's {gate.metric}; {len(groups):,} compared"
+    yield Condition(f"certain loss of a {what}", certain[name], "≤", most, detail)
+
+
+def share_lost(means: np.ndarray, metric: str) -> np.ndarray:
+    """(…, 2) means of challenger and champion → (…,) the share of the champion's score that is lost, if above 0."""
+    challenger, champion = np.moveaxis(paired.value(means, metric), -1, 0)
+    lost = paired.sign(metric) * (champion - challenger)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(lost == 0, 0.0, lost / np.abs(champion))
 
 
 def table(found: list[Condition]) -> str:
-    rows = [
-        f"{each.name:<18} {shown(each.given):>8} {shown(each.needed):>8}  "
-        f"{'passed' if each.passed else 'failed'}  ({each.source})"
-        for each in found
-    ]
-    return "\n".join([f"{'condition':<18} {'given':>8} {'needed':>8}", *rows])
+    width = max(len(each.name) for each in found)
+    lines = [f"{'condition':<{width}} {'given':>10}   {'needed':<9}"]
+    for each in found:
+        verdict = "passed" if each.passed else "FAILED"
+        needed = f"{each.sense} {shown(each.needed)}"
+        lines.append(f"{each.name:<{width}} {shown(each.given):>10}   {needed:<9} {verdict}  {each.detail}".rstrip())
+    return "\n".join(lines)
 
 
 def shown(value: float | None) -> str:
-    return "missing" if value is None else f"{value:.4f}"
+    return "missing" if value is None else f"{value:.4g}"
 
 
 def as_report(found: list[Condition]) -> list[dict[str, Any]]:

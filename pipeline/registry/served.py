@@ -1,6 +1,7 @@
 """The model that MLflow serves: MLflow runs this file ("models from code") beside the bundle's artifacts."""
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import mlflow.pyfunc
@@ -14,9 +15,16 @@ with warnings.catch_warnings():
 
     class Served(mlflow.pyfunc.PythonModel):
         def load_context(self, context: Any) -> None:
-            from pipeline.models.bundle import Bundle
+            from mlflow.models import Model
 
-            self.bundle = Bundle.load(context.artifacts["bundle"])
+            from pipeline.models.bundle import Bundle
+            from pipeline.project.errors import RegistryError
+
+            folder = Path(context.artifacts["bundle"])
+            self.bundle = Bundle.load(folder)
+            logged, found = Model.load(folder.parents[1]).metadata["bundle.digest"], self.bundle.digest
+            if found != logged:
+                raise RegistryError(f"{folder} holds the bundle {found}; {logged} was logged with this model")
 
         def predict(self, context, model_input, params=None) -> pd.DataFrame:
             """Raw records, as the signature says → a row for each: label and probabilities, value, or ranked items."""

@@ -1,5 +1,8 @@
 """Versions in MLflow's registry: one for each bundle, with what made it and what it scores."""
 
+import atexit
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,11 +12,14 @@ from typing import Any
 
 import pipeline
 from pipeline.models.bundle import Bundle
+from pipeline.project import paths
+from pipeline.project.errors import DataError, RegistryError
+from pipeline.project.secrets import redact
+from pipeline.registry.origin import DIGEST
 from pipeline.tracking.delivery import is_refusal
-from pipeline.tracking.mlflow_store import unreachable
+from pipeline.tracking.mlflow_store import shown_uri, unreachable
 
 PAUSES = (0.5, 2.0)  # seconds before another try to make a version
-DIGEST = "bundle.digest"
 NEEDED = ("torch", "safetensors", "numpy", "pandas", "mlflow")  # what served.py and the bundle import
 NEEDED_BY_KIND = {"image": ("pillow",), "text": ("tokenizers", "transformers", "peft"), "table": ("polars",)}
 
@@ -61,8 +67,20 @@ def once(client: Any, name: str, digest: str, make: Callable[[], Any]) -> tuple[
     return found, False
 
 
-def create(client: Any, mlflow_id: str, name: str, folder: Path, records: Any, tags: dict[str, str], card: str) -> Any:
-    """Logs the bundle as a pyfunc model of the run and makes it a version; `records` are spec.json's examples."""
+def create(
+    client: Any,
+    mlflow_id: str,
+    name: str,
+    folder: Path,
+    records: Any,
+    tags: dict[str, str],
+    description: str,
+    card: Path,
+) -> Any:
+    """Logs the bundle as a pyfunc model of the run, with the `card` beside it, and makes it a version.
+
+    `records` are spec.json's examples.
+    """
     import mlflow
     from mlflow.models import Model
 
@@ -83,12 +101,51 @@ def create(client: Any, mlflow_id: str, name: str, folder: Path, records: Any, t
         python_model=str(package / "registry" / "served.py"),
         artifacts={"bundle": str(folder)},
         code_paths=[str(package)],
+        metadata={DIGEST: bundle.digest},
         signature=signature(bundle, given),
         input_example=given,
         pip_requirements=[f"{name}=={installed(name).partition('+')[0]}" for name in needed],
     )
+    client.log_model_artifact(logged.model_id, str(card))
     with unless("RESOURCE_ALREADY_EXISTS"):
         client.create_registered_model(name)
     return client.create_model_version(
-        name, logged.model_uri, run_id=mlflow_id, tags=tags, description=card, model_id=logged.model_id
+        name, logged.model_uri, run_id=mlflow_id, tags=tags, description=description, model_id=logged.model_id
     )
+
+
+def logged_model(version: Any) -> str:
+    """The id of the model whose files are the version's: of what `create` registers, its source names it."""
+    return version.source.removeprefix("models:/")
+
+
+def fetched(client: Any, version: Any) -> Path:
+    """The bundle's folder of a ModelVersion: a copy that lasts as long as this process, verified.
+
+    Its digest must be the one that was registered: RegistryError if its files are missing, altered or exchanged.
+    """
+    import mlflow
+
+    title, wanted = f"{version.name} version {version.version}", version.tags.get(DIGEST)
+    place = f"models:/{version.name}/{version.version}/artifacts/bundle"
+    folder = tempfile.mkdtemp(dir=paths.scratch())
+    atexit.register(shutil.rmtree, paths.scratch(), ignore_errors=True)
+    try:
+        bundle = Path(mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=folder))
+    except (*unreachable(), OSError) as error:
+        raise RegistryError(
+            f"the bundle of {title} can't be fetched from {shown_uri()}: {redact(str(error))[:300]}"
+        ) from error
+    try:
+        found = Bundle.load(bundle).digest
+        problem = f"its bundle has the digest {found}; {wanted} was registered"
+    except DataError as error:
+        found, problem = None, str(error).splitlines()[0].removeprefix(f"{folder}/")
+    if found != wanted:
+        source = redact(client.get_model_version_download_uri(version.name, version.version))
+        raise RegistryError(
+            f"{title} is not what was registered: {problem}\n"
+            f"Its files were altered at {source}, so they are not used. Put the bundle {wanted} back there,\n"
+            "or go back to an earlier champion: ratchet rollback"
+        )
+    return bundle

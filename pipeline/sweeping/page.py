@@ -7,6 +7,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 from plotly.offline import get_plotlyjs
 
+from pipeline.project.html import document, facts, section
 from pipeline.project.tables import duration
 from pipeline.sweeping import charts
 from pipeline.sweeping.findings import FITTED, LINES, Findings
@@ -27,30 +28,11 @@ SAID = {
     "slices": "Every complete trial, by one setting at a time.",
     "parallel": "Every line is a trial.",
 }
-STYLE = """
-:root { color-scheme: light }
-body { font: 15px/1.5 system-ui, sans-serif; color: #22262c; background: #fff; margin: 0 auto; padding: 1.2rem;
-  max-width: 66rem }
-h1 { font-size: 1.5rem; margin: 0 0 .3rem } h2 { font-size: 1.15rem; margin: 2.2rem 0 .3rem }
-p { margin: .3rem 0; max-width: 46rem } .quiet { color: #666c75 } b { color: #2f6db5 }
-.wide { overflow-x: auto } table { border-collapse: collapse; font-size: .88rem; margin: .6rem 0 }
-th, td { padding: .28rem .8rem .28rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid #e4e6ea }
-th { font-weight: 600; white-space: nowrap } td.number { font-variant-numeric: tabular-nums; white-space: nowrap }
-td.lines { white-space: pre-line }
-td.reason { min-width: 14rem; max-width: 30rem; overflow-wrap: anywhere }
-@media print { body { max-width: none; padding: 0 } .wide { overflow: visible } section { break-inside: avoid } }
-"""
 
 
 def page(found: Findings) -> str:
-    title = escape(f"Sweep {found.study.study_name}")
     parts = [summary(found), best(found), *figures(found), failed(found), reused(found), every(found)]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{STYLE}</style>\n<script>{get_plotlyjs()}</script>\n</head>\n<body>\n"
-        f"<h1>{title}</h1>\n" + "\n".join(part for part in parts if part) + "\n</body>\n</html>\n"
-    )
+    return document(f"Sweep {found.study.study_name}", parts, get_plotlyjs())
 
 
 def summary(found: Findings) -> str:
@@ -70,8 +52,7 @@ def summary(found: Findings) -> str:
         ("the same for all", "\n".join(about.get("overrides", []))),
         ("data fingerprint", about.get("data.fingerprint", "")[:12]),
     ]
-    cells = [f'<tr><th>{name}</th><td class="lines">{escape(value)}</td></tr>' for name, value in rows if value]
-    return section("", f"<table>{''.join(cells)}</table>")
+    return section("", facts(rows))
 
 
 def best(found: Findings) -> str:
@@ -158,10 +139,6 @@ def table(found: Findings, trials: Sequence[FrozenTrial], states: bool = False) 
 def names(found: Findings) -> list[str]:
     """Settings of all trials, in the order of the space."""
     return list(dict.fromkeys(name for trial in found.trials for name in trial.params))
-
-
-def section(title: str, content: str) -> str:
-    return f"<section>{f'<h2>{title}</h2>' if title else ''}\n{content}\n</section>"
 
 
 def quiet(text: str) -> str:

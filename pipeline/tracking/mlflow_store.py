@@ -2,6 +2,8 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -110,21 +112,6 @@ def create_run(client: Any, experiment: str, run_id: str, name: str, start: int,
     return client.create_run(experiment, start_time=start, run_name=name, tags=tags).info.run_id
 
 
-def model_folder(uri: str) -> Path:
-    """The files of a registered model, such as models:/mnist@champion, on this machine."""
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
-    client()
-    try:
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
-    except MlflowException as error:
-        raise RegistryError(
-            f"{uri} can't be fetched from {shown_uri()}: {str(error)[:300]}\n"
-            "Type: dvc repro && ratchet promote   (or score with the bundle itself: --bundle models/bundle)"
-        ) from None
-
-
 def unreachable() -> tuple[type[Exception], ...]:
     """What is raised when a server or a database does not answer as it should."""
     from mlflow.exceptions import MlflowException
@@ -132,3 +119,14 @@ def unreachable() -> tuple[type[Exception], ...]:
     from sqlalchemy.exc import SQLAlchemyError
 
     return MlflowException, RequestException, SQLAlchemyError
+
+
+@contextmanager
+def answering(hint: str) -> Iterator[None]:
+    """RegistryError with `hint`, what to type, when the server or the database does not answer as it should."""
+    try:
+        yield
+    except unreachable() as error:
+        raise RegistryError(
+            f"{shown_uri()} can't be used: {type(error).__name__}: {redact(str(error))[:300]}\n{hint}"
+        ) from error

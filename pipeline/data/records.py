@@ -1,0 +1,58 @@
+"""The test split as a user would give it: any version of the model can be asked, whatever its own encoder is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from pipeline.data import store
+from pipeline.project import paths
+
+NAME = "records.parquet"  # of data/processed; pictures and histories are read back from the split itself
+GROUP = 100_000  # rows; a fixed number, so that the same rows give the same bytes on any number of cores
+ROW = " row"  # no column's name begins with a blank: reading.stripped
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """N records in the order of the split."""
+
+    records: Any  # as pipeline/encoders/KIND.py takes them, and can be cut: records[a:b]
+    targets: list[str] | np.ndarray  # (N,) labels, or float64 in a regression
+    slices: pl.DataFrame  # a column for each way to slice the rows, or none
+    sha256: str
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+def held_out(folder: Path = paths.PROCESSED) -> HeldOut:
+    spec, encoder = store.load_spec(folder), store.load_encoder(folder)
+    split = store.load_split("test", spec, folder)
+    targets, slices = split["targets"].numpy(), store.file(store.SLICES, spec, folder)
+    return HeldOut(
+        records=records(encoder, split["inputs"].numpy(), spec, folder),
+        targets=[encoder["labels"][target] for target in targets] if encoder["labels"] else targets.astype(np.float64),
+        slices=pl.DataFrame() if slices is None else pl.read_parquet(slices),
+        sha256=spec["splits"]["test"]["sha256"],
+    )
+
+
+def records(encoder: dict[str, Any], inputs: np.ndarray, spec: Mapping[str, Any], folder: Path) -> Any:
+    if encoder["kind"] == "image":
+        return inputs
+    if encoder["kind"] == "behaviour":
+        return [[encoder["labels"][item - 1] for item in row if item] for row in inputs.tolist()]
+    return pl.read_parquet(store.file(NAME, spec, folder))
+
+
+def write(frame: pl.LazyFrame, rows: np.ndarray, folder: Path) -> dict[str, Path]:
+    """The `rows` (n,), ascending, of a raw table in a file of `folder`; as Prepared.files wants it."""
+    chosen = pl.LazyFrame({ROW: rows}, schema={ROW: pl.UInt32})
+    numbered = frame.with_row_index(ROW)
+    found = numbered.join(chosen, on=ROW, how="semi", maintain_order="left").drop(ROW)
+    found.sink_parquet(folder / NAME, row_group_size=GROUP)
+    return {NAME: folder / NAME}

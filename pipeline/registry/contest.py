@@ -1,0 +1,81 @@
+"""Challenger and champion, fetched from the registry and asked the same rows."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.data.records import HeldOut
+from pipeline.evaluation import paired
+from pipeline.models.bundle import Bundle
+from pipeline.registry import versions
+
+WARM, TIMED = 10, 200  # single records
+LONGEST = 2.0  # seconds that they may take
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A version by itself."""
+
+    version: Any  # of MLflow
+    task: str
+    values: np.ndarray | None  # (N,) what each row adds to the gate's metric
+    latency_ms: float  # 95% of single records are answered within
+    timed: int  # so many of them
+    size_mb: float
+
+    def metric(self, name: float | str) -> float | None:
+        """A number as it is; else as `ratchet evaluate` found it on this test split."""
+        if not isinstance(name, str):
+            return name
+        return float(self.version.tags[name]) if name in self.version.tags else None
+
+
+@dataclass(frozen=True)
+class Contest:
+    test: HeldOut
+    challenger: Measured
+    champion: Measured
+
+    @property
+    def task(self) -> str:
+        return self.challenger.task
+
+    @property
+    def values(self) -> np.ndarray:
+        """(N, 2): challenger, champion."""
+        return np.stack([self.challenger.values, self.champion.values], axis=1)
+
+
+def measured(client: Any, version: Any, test: HeldOut, metric: str | None) -> Measured:
+    """`metric` None: the rows are not scored."""
+    folder = versions.fetched(client, version)
+    bundle = Bundle.load(folder)
+    times = latencies(bundle, test)
+    return Measured(
+        version=version,
+        task=bundle.encoder["task"],
+        values=None if metric is None else paired.by_row(bundle, test, metric),
+        latency_ms=float(np.quantile(times, 0.95) * 1000),
+        timed=len(times),
+        size_mb=size(folder) / 1e6,
+    )
+
+
+def latencies(bundle: Bundle, test: HeldOut) -> list[float]:
+    """Seconds for a record at a time, raw record to answer, after some that warm up."""
+    times, end = [], time.perf_counter() + LONGEST
+    while len(times) < WARM + TIMED and (len(times) < 2 * WARM or time.perf_counter() < end):
+        row = len(times) % len(test)
+        record = paired.known(bundle.encoder, test.records[row : row + 1])
+        start = time.perf_counter()
+        bundle.predict(record)
+        times.append(time.perf_counter() - start)
+    return times[WARM:]
+
+
+def size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
