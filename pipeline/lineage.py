@@ -5,7 +5,6 @@ any clone, without the data. `ratchet reproduce` makes the version again.
 """
 
 import argparse
-import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +12,6 @@ from pipeline.config.checking import flatten
 from pipeline.project.tables import duration, number
 from pipeline.registry import aliases, origin
 from pipeline.tracking import mlflow_store
-from pipeline.tracking.delivery import uncollected
 from pipeline.tracking.recorded import as_json
 
 
@@ -24,10 +22,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("uri", nargs="?", metavar="URI")
     parser.add_argument("--json", action="store_true", help="for scripts: everything, in one object")
     options = parser.parse_args(arguments)
-    with uncollected(), mlflow_store.answering("When it is back, type: ratchet lineage"):  # half of MLflow's import
+    with mlflow_store.answering("When it is back, type: ratchet lineage"):
         client = mlflow_store.client()
         told = origin.read(client, aliases.named(client, options.uri))
-    gc.freeze()  # at the interpreter's end, too, the garbage collector would walk through all of MLflow
     print(as_json(told) if options.json else "\n".join(f"{label:<11} {text}" for label, text in lines(told)))
 
 
