@@ -6,7 +6,7 @@ export DVC_NO_ANALYTICS := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test check bench scenarios faults served ui
+.PHONY: help install repro test check bench scenarios faults served versions ui
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ faults: install ## inject every fault for real, many times; prints the table of 
 
 served: install ## compare registered models in clean environments with their bundles, in the three ways of MLflow
 	python -m benchmarks.served
+
+versions: install ## run the tests on the oldest and the newest MLflow, Lightning and torch (two new environments)
+	python -m benchmarks.versions
 
 ui: install ## open MLflow's UI on what was made
 	ratchet ui
