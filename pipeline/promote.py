@@ -5,8 +5,11 @@ already); 1: refused; 2: could not decide.
 """
 
 import argparse
+import shutil
 import sys
+import tempfile
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from pipeline.config import lock
@@ -140,6 +143,9 @@ def write(report: dict[str, Any], dry_run: bool) -> None:
 
 def publish(client: Any, version: Any, report: dict[str, Any]) -> None:
     """Report and page among the files of the version's model, where MLflow's UI shows them."""
-    folder = f"promotion/{report['time'].replace(':', '')}-{report['decision']}"
-    for path in (PAGE, REPORT):
-        client.log_model_artifact(versions.logged_model(version), str(path), folder)
+    with tempfile.TemporaryDirectory(prefix="ratchet-") as top:
+        folder = Path(top) / "promotion" / f"{report['time'].replace(':', '')}-{report['decision']}"
+        folder.mkdir(parents=True)
+        for file in (PAGE, REPORT):
+            shutil.copy(file, folder)
+        client.log_model_artifacts(versions.logged_model(version), top)

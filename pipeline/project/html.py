@@ -8,7 +8,8 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #22262c; background: #fff; margin: 0 auto; padding: 1.2rem;
   max-width: 66rem }
 h1 { font-size: 1.5rem; margin: 0 0 .3rem } h2 { font-size: 1.15rem; margin: 2.2rem 0 .3rem }
-p { margin: .3rem 0; max-width: 46rem } .quiet { color: #666c75 } b { color: #2f6db5 } .bad { color: #b3372f }
+p { margin: .3rem 0; max-width: 46rem; overflow-wrap: anywhere } pre { overflow-x: auto }
+.quiet { color: #666c75 } b { color: #2f6db5 } .bad { color: #b3372f }
 .wide { overflow-x: auto } table { border-collapse: collapse; font-size: .88rem; margin: .6rem 0 }
 th, td { padding: .28rem .8rem .28rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid #e4e6ea }
 th { font-weight: 600; white-space: nowrap } td.number { font-variant-numeric: tabular-nums; white-space: nowrap }
