@@ -41,7 +41,9 @@ def usage() -> str:
 
 
 def fail(verb: str, message: str) -> int:
-    print(f"ratchet {verb}: error: {message}", file=sys.stderr)
+    from pipeline.project.secrets import redact
+
+    print(f"ratchet {verb}: error: {redact(message)}", file=sys.stderr)
     return 1
 
 

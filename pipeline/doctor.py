@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from pipeline.diagnosis import cache, machine, project, runs, stored, tracker
 from pipeline.diagnosis.finding import Finding, Look, problem, refused
 from pipeline.project.errors import RatchetError
+from pipeline.project.secrets import redact
 
 Check = Callable[[Look], Iterable[Finding]]
 SECTIONS: dict[str, tuple[Check, ...]] = {
@@ -59,7 +60,7 @@ def checked(check: Check, look: Look) -> list[Finding]:
     except RatchetError as error:
         findings.append(refused(check.__name__, error, "dvc repro"))
     except Exception as error:  # noqa: BLE001  told as a problem
-        text = f"could not be looked at: {type(error).__name__}: {error}"
+        text = f"could not be looked at: {type(error).__name__}: {redact(str(error))}"
         findings.append(problem(check.__name__, text, "make install   (if a package is missing or damaged)"))
     return findings
 

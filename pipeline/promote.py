@@ -18,6 +18,7 @@ from pipeline.data import records
 from pipeline.project import paths
 from pipeline.project.errors import RatchetError, RegistryError
 from pipeline.project.files import sha256, write_json, write_text
+from pipeline.project.secrets import redact
 from pipeline.registry import champion, gate, verdict, versions
 from pipeline.registry.aliases import CHALLENGER, CHAMPION, by_alias
 from pipeline.registry.contest import Contest, measured
@@ -46,7 +47,7 @@ def main(arguments: list[str]) -> int:
         )
     except RatchetError as error:
         said = str(error)
-    print(f"ratchet promote: could not decide: {said}", file=sys.stderr)
+    print(f"ratchet promote: could not decide: {redact(said)}", file=sys.stderr)
     return UNDECIDED
 
 

@@ -21,6 +21,7 @@ from pipeline.models.bundle import DESCRIPTION
 from pipeline.project import paths
 from pipeline.project.errors import RatchetError
 from pipeline.project.files import read_json
+from pipeline.project.secrets import redact
 from pipeline.registry import aliases, origin, versions
 from pipeline.registry.remaking import remake
 from pipeline.tracking import lineage, mlflow_store
@@ -52,7 +53,7 @@ def main(arguments: list[str]) -> int:
             told, bundle = origin.read(client, version), versions.fetched(client, version)
             return compared(told, bundle, folder, options.tolerance)
     except RatchetError as error:
-        print(f"can't be made again: {error}", file=sys.stderr)
+        print(f"can't be made again: {redact(str(error))}", file=sys.stderr)
         return UNTRIED
     except Interrupted as stop:
         return stop.exit_code

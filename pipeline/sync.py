@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from pipeline.project.errors import RegistryError
+from pipeline.project.secrets import redact
 from pipeline.tracking import family, journal, mlflow_store, sync
 
 SHOWN = 10  # of what a server refuses, for each run
@@ -53,7 +54,7 @@ def complete(client: Any, run_id: str, count: int) -> bool:
     try:
         mlflow_id = sync.ship(client, run_id, again=True)
     except RegistryError as error:
-        print(f"run {run_id[:12]}: {error}", file=sys.stderr)
+        print(f"run {run_id[:12]}: {redact(str(error))}", file=sys.stderr)
         return False
     refused = sync.refused(run_id)
     if count:

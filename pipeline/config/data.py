@@ -1,20 +1,20 @@
 """The settings of data: where the raw files come from, and how each kind is prepared."""
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from pipeline.config.section import Name, Positive, Rate, Section, Sha256, Share
+from pipeline.project.secrets import IN_URL
 
 # How a member or a file is turned into the bytes whose sum is known
 Unpack = Literal["none", "gzip", "mnist_pickle", "without_first_line"]
 Scaling = Literal["unit", "symmetric", "standard"]  # [0, 1] · [-1, 1] · mean 0, deviation 1; fitted on train
 
 
-def without_password(url: str) -> str:
-    if re.match(r"^[a-z]+://[^/]*:[^/]*@", url) and "${oc.env:" not in url:
-        raise ValueError("a URL must not hold a password; write ${oc.env:NAME} and set the variable NAME")
+def without_secret(url: str) -> str:
+    if IN_URL.search(url):
+        raise ValueError("a URL must not hold a password or token; write ${oc.env:NAME} and set the variable NAME")
     return url
 
 
@@ -29,12 +29,12 @@ class Member(Section):
 
 
 class UrlMirror(Section):
-    url: Annotated[str, Field(pattern=r"^(https?|file):"), AfterValidator(without_password)]  # {file} is the name
+    url: Annotated[str, Field(pattern=r"^(https?|file):"), AfterValidator(without_secret)]  # {file} is the name
     unpack: Literal["none", "gzip"]
 
 
 class ArchiveMirror(Section):
-    archive: Annotated[str, Field(pattern=r"^(https?|file):"), AfterValidator(without_password)]  # a zip or tar
+    archive: Annotated[str, Field(pattern=r"^(https?|file):"), AfterValidator(without_secret)]  # a zip or tar
     members: dict[Name, Member]
 
 

@@ -7,6 +7,12 @@ from collections.abc import Mapping
 SECRET_NAME = re.compile(r"(?i)token|secret|passw|credential|api_?key|access_?key|private_?key")
 SHORTEST = 6  # a shorter value would be found in innocent text
 MASK = "***"
+# A URL's password, and what a parameter such as ?token= says; `${oc.env:NAME}` is a name, not a secret
+IN_URL = re.compile(
+    r"(\w+://[^/\s:@]*:|[?&](?:[\w.-]*(?:token|secret|passw|credential|api_?key|access_?key|signature)[\w.-]*|sig|key)=)"
+    r"(?!\$\{oc\.env:)(?:[^/\s]+(?=@)|(?<==)[^&#\s\"'<>]+)",
+    re.IGNORECASE,
+)
 
 
 def secret_values(environment: Mapping[str, str]) -> dict[str, str]:
@@ -19,7 +25,7 @@ def secret_values(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def redact(text: str, environment: Mapping[str, str] = os.environ) -> str:
-    """`text` with secret values of the environment and passwords in URLs masked."""
+    """`text` with secret values of the environment, and passwords and tokens in URLs, masked."""
     for value in secret_values(environment).values():
         text = text.replace(value, MASK)
-    return re.sub(r"(\w+://[^/\s:@]*:)[^/\s@]+@", rf"\1{MASK}@", text)
+    return IN_URL.sub(rf"\1{MASK}", text)

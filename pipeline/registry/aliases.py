@@ -19,9 +19,20 @@ def by_alias(client: Any, name: str, alias: str) -> Any | None:
     try:
         return client.get_model_version_by_alias(name, alias)
     except MlflowException as error:
-        if error.error_code in ABSENT:
+        if error.error_code in ABSENT or (error.error_code == "PERMISSION_DENIED" and not exists(client, name)):
             return None
         raise
+
+
+def exists(client: Any, name: str) -> bool:
+    """Of a model that is not there MLflow's basic-auth app denies every alias, and only here says why."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_registered_model(name)
+    except MlflowException as error:
+        return error.error_code not in ABSENT
+    return True
 
 
 def named(client: Any, uri: str | None) -> Any:

@@ -15,6 +15,7 @@ from pipeline.models.network import build
 from pipeline.project.errors import RatchetError
 from pipeline.project.files import read_json
 from pipeline.project.processes import end_with
+from pipeline.project.secrets import redact
 from pipeline.sweeping.process import Outcome, Task
 from pipeline.training import folds, run
 from pipeline.training.channel import Watcher
@@ -47,10 +48,10 @@ def ended(task: Task, watcher: Watcher) -> Outcome:
         return {"state": "INTERRUPTED", "reason": str(stop)}
     except RatchetError as error:
         print(f"error: {error}", flush=True)
-        return {"state": "FAIL", "reason": str(error)}
+        return {"state": "FAIL", "reason": redact(str(error))}
     except Exception as error:  # noqa: BLE001 - whatever a training raises ends this trial alone, with its reason
         traceback.print_exc()
-        return {"state": "FAIL", "reason": f"{type(error).__name__}: {error}"}
+        return {"state": "FAIL", "reason": redact(f"{type(error).__name__}: {error}")}
 
 
 def completed(task: Task, watcher: Watcher) -> Outcome:

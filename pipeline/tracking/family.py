@@ -10,6 +10,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from pipeline.project import paths
+from pipeline.project.secrets import redact
 from pipeline.tracking import journal, lines, mlflow_store, sync
 
 LOCK = "family.lock"
@@ -78,7 +79,7 @@ def ship_all(parent: str, starter: int, patience: float) -> None:
             for run_id in late:
                 sync.ship(client, run_id)
         except Exception as error:  # whatever the server does, the next round tries again
-            print(f"{time.strftime('%X')} {type(error).__name__}: {error}", flush=True)
+            print(f"{time.strftime('%X')} {type(error).__name__}: {redact(str(error))}", flush=True)
             if idle_since is not None and time.monotonic() - idle_since > patience:
                 raise
         time.sleep(PAUSE)

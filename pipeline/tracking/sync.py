@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from pipeline.project import paths
 from pipeline.project.errors import RegistryError
 from pipeline.project.files import read_json, write_json, write_text
+from pipeline.project.secrets import redact
 from pipeline.tracking import delivery, journal, lines, mlflow_store
 
 started: list[subprocess.Popen] = []  # kept, since Python warns of a process that outlives its object
@@ -174,7 +175,7 @@ def follow(run_id: str, patience: float) -> None:
             while others:
                 left_behind(client, others.pop())
         except Exception as error:  # whatever the server does, the next round tries again
-            print(f"{time.strftime('%X')} {type(error).__name__}: {error}", flush=True)
+            print(f"{time.strftime('%X')} {type(error).__name__}: {redact(str(error))}", flush=True)
             if ended and time.monotonic() - ended_at > patience:
                 raise
             pause = min(2 * pause, LONGEST_PAUSE)
@@ -198,4 +199,4 @@ def left_behind(client: Any, run_id: str) -> None:
     try:
         ship(client, run_id, wait=0)
     except RegistryError as error:  # its own trouble, or its own shipper
-        print(f"{time.strftime('%X')} run {run_id}: {error}", flush=True)
+        print(f"{time.strftime('%X')} run {run_id}: {redact(str(error))}", flush=True)
