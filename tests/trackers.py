@@ -29,18 +29,22 @@ def free_port() -> int:
 
 @contextmanager
 def server(
-    folder: Path, port: int, database: Path | None = None, store: str | None = None
+    folder: Path, port: int, database: Path | None = None, store: str | None = None, app: str = "", **env: str
 ) -> Iterator[subprocess.Popen]:
-    """A real MLflow server on loopback: on `store`, or on an SQLite file in `folder` that begins as `database`."""
+    """A real MLflow server on loopback: on `store`, or on an SQLite file in `folder` that begins as `database`.
+
+    `app`: of MLflow's apps, such as basic-auth; `env` adds to a lean environment.
+    """
     folder.mkdir(exist_ok=True)
     if database is not None and not (folder / "mlflow.db").exists():
         shutil.copyfile(database, folder / "mlflow.db")
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", store or f"sqlite:///{folder}/mlflow.db"]
     command += ["--artifacts-destination", str(folder / "files")]
-    alone = lean(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false")  # else ten more processes start, for MLflow's own jobs
+    command += ["--app-name", app] if app else []
+    env = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **env}  # else ten more processes start, for MLflow's own jobs
     with (folder / "log").open("ab") as log:
-        process = subprocess.Popen(command, env=alone, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(command, env=lean(**env), stdout=log, stderr=log, start_new_session=True)
     try:
         runs.eventually(lambda: answers(port) or process.poll() is not None, 120)
         assert process.poll() is None, (folder / "log").read_text()
