@@ -74,6 +74,7 @@ def two_versions(clone: Path) -> Any:
         run(clone, "dvc", "repro")
         run(clone, "ratchet", "promote")
     uri = f"sqlite:///{clone}/mlflow.db"
+    mlflow.set_tracking_uri(uri)
     return mlflow.MlflowClient(uri, uri)
 
 

@@ -38,17 +38,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--dry-run", action="store_true", help="decide and report, but leave all as it is")
     parser.add_argument("--reason", default="", help="why, for the ledger; default: what the gate found")
     options = parser.parse_args(arguments)
+    hint = "If the promotion had begun, the next command finishes it. When the server is back, type: ratchet promote"
     try:
-        return decide(mlflow_store.client(), lock.load(), options)
-    except mlflow_store.unreachable() as error:
-        said = (
-            f"{mlflow_store.shown_uri()} can't be used: {type(error).__name__}: {str(error)[:300]}\n"
-            "If the promotion had begun, the next command finishes it. When the server is back, type: ratchet promote"
-        )
+        with mlflow_store.answering(hint):
+            return decide(mlflow_store.client(), lock.load(), options)
     except RatchetError as error:
-        said = str(error)
-    print(f"ratchet promote: could not decide: {redact(said)}", file=sys.stderr)
-    return UNDECIDED
+        print(f"ratchet promote: could not decide: {redact(str(error))}", file=sys.stderr)
+        return UNDECIDED
 
 
 def decide(client: Any, config: Config, options: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from pipeline.config.schema import Config
 from pipeline.data import store
 from pipeline.models.bundle import Bundle
 from pipeline.project import paths
-from pipeline.project.errors import DataError, RegistryError
+from pipeline.project.errors import DataError
 from pipeline.project.files import read_json, write_json, write_text
 from pipeline.registry import origin, pages, versions
 from pipeline.registry.aliases import CHALLENGER, CHAMPION, by_alias
@@ -27,17 +27,12 @@ def main(arguments: list[str]) -> None:
     if run["bundle_digest"] != bundle.digest:
         raise DataError(f"{paths.RUN} and {paths.BUNDLE} are of two trainings.\nType: dvc repro --force train")
     Journal.later(run["run_id"], config.tracking.experiment, config.run_name).close()
-    try:
+    with mlflow_store.answering("The bundle is safe in models/. When the server is back, type: dvc repro"):
         client = mlflow_store.client()
         mlflow_id = sync.ship(client, run["run_id"])
         with FileLock(paths.state("register.lock")):
             version, new = register(client, config, bundle, run, metrics, mlflow_id)
             client.set_registered_model_alias(config.registry.model, CHALLENGER, version.version)
-    except mlflow_store.unreachable() as error:
-        raise RegistryError(
-            f"{mlflow_store.shown_uri()} can't be used: {type(error).__name__}: {str(error)[:300]}\n"
-            "The bundle is safe in models/. When the server is back, type: dvc repro"
-        ) from error
     report = {"name": version.name, "version": int(version.version), "digest": bundle.digest, "run_id": run["run_id"]}
     write_json(paths.REGISTERED, report)
     known = "is version" if new else "was version"

@@ -186,23 +186,6 @@ def test_dvc_shows_metrics_and_plots(repro):
     assert b"confusion" in page.read_bytes()
 
 
-def test_a_champion_is_not_replaced_by_less(repro):
-    project, _ = repro
-    try:
-        edit(project, gate={"minimum": {"test/accuracy": 0.999}}, seed=77)
-        good(project, "dvc", "repro")
-        done = shell(project, "ratchet", "promote")
-        assert done.returncode == 1
-        assert "FAILED" in done.stdout
-        assert "refused" in done.stdout
-        assert alias(project, "champion") == 1
-        report = json.loads((project / "reports/promotion.json").read_text())
-        assert report["promoted"] is False
-    finally:
-        subprocess.run(["git", "checkout", "--quiet", "."], cwd=project, env=lean(), check=True)
-        good(project, "dvc", "repro")
-
-
 def test_a_missing_output_names_the_stage_that_makes_it(project, called):
     for verb, missing in (("preprocess", "download"), ("train", "preprocess"), ("evaluate", "preprocess")):
         done = called(verb)

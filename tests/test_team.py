@@ -167,6 +167,7 @@ def test_only_those_with_rights_register_and_promote(team, first, prepared_once,
         done = runs.called(project, *arguments, **login(team.uri, user) | env)
         assert done.returncode == code
         assert text in done.stderr
+        assert "docs/team.md" in done.stderr
         assert PASSWORD not in done.stderr + done.stdout
         assert (aliases(team), good("anna", "history")) == (before, decisions)
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 # A POST repeated by the client after a lost reply would create twice: sync repeats by itself, looking first.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
+DENIED = ("PERMISSION_DENIED", "UNAUTHENTICATED")
 RUN_TAG = "ratchet.run_id"
 
 
@@ -121,12 +123,21 @@ def unreachable() -> tuple[type[Exception], ...]:
     return MlflowException, RequestException, SQLAlchemyError
 
 
+def is_denial(error: Exception) -> bool:
+    """Whether the server says that this user may not, or that it does not know him."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    said = re.search(r"error code 40[13]\b", str(error))
+    return status in (401, 403) or getattr(error, "error_code", None) in DENIED or said is not None
+
+
 @contextmanager
 def answering(hint: str) -> Iterator[None]:
     """RegistryError with `hint`, what to type, when the server or the database does not answer as it should."""
     try:
         yield
     except unreachable() as error:
+        if is_denial(error):
+            hint = "Ask its owner, or MLflow's admin, for the permission EDIT: docs/team.md says of what"
         raise RegistryError(
             f"{shown_uri()} can't be used: {type(error).__name__}: {redact(str(error))[:300]}\n{hint}"
         ) from error
