@@ -137,7 +137,8 @@ def answering(hint: str) -> Iterator[None]:
         yield
     except unreachable() as error:
         if is_denial(error):
-            hint = "Ask its owner, or MLflow's admin, for the permission EDIT: docs/team.md says of what"
+            asking = "Ask its owner, or MLflow's admin, for the permission EDIT: docs/team.md says of what.\n"
+            hint = asking + hint.replace("When the server is back", "When you may")
         raise RegistryError(
             f"{shown_uri()} can't be used: {type(error).__name__}: {redact(str(error))[:300]}\n{hint}"
         ) from error
