@@ -58,8 +58,9 @@ def collect_rarely() -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one verb in the project's root; returns its exit code."""
-    collect_rarely()
-    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:
+        collect_rarely()
+        arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
         return 0

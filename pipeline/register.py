@@ -12,7 +12,7 @@ from pipeline.project import paths
 from pipeline.project.errors import DataError
 from pipeline.project.files import read_json, write_json, write_text
 from pipeline.registry import origin, pages, versions
-from pipeline.registry.aliases import CHALLENGER, CHAMPION, by_alias
+from pipeline.registry.aliases import CHALLENGER, CHAMPION, by_alias, point
 from pipeline.registry.card import Champion, card
 from pipeline.tracking import mlflow_store, sync
 from pipeline.tracking.journal import Journal
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> None:
         mlflow_id = sync.ship(client, run["run_id"])
         with FileLock(paths.state("register.lock")):
             version, new = register(client, config, bundle, run, metrics, mlflow_id)
-            client.set_registered_model_alias(config.registry.model, CHALLENGER, version.version)
+            point(client, config.registry.model, CHALLENGER, version.version)
     report = {"name": version.name, "version": int(version.version), "digest": bundle.digest, "run_id": run["run_id"]}
     write_json(paths.REGISTERED, report)
     known = "is version" if new else "was version"

@@ -1,6 +1,5 @@
 """A fresh copy of the project for each test, with tiny real data, and the commands run as a user runs them."""
 
-import gc
 import os
 import shutil
 import subprocess
@@ -18,7 +17,6 @@ from pipeline.__main__ import main
 from pipeline.tracking import sync
 from tests import digits
 
-gc.set_threshold(200_000, 20, 20)  # as pipeline.__main__ does, before MLflow and torch are imported
 REPOSITORY = Path(__file__).parent.parent
 KEPT_VARIABLES = ("HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")  # the rest, tokens too, stays outside
 

@@ -24,6 +24,18 @@ def by_alias(client: Any, name: str, alias: str) -> Any | None:
         raise
 
 
+def point(client: Any, name: str, alias: str, version: int | str) -> None:
+    """Sets an alias; once more if two made it at the same moment, which MLflow tells one of them as a broken rule."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.set_registered_model_alias(name, alias, str(version))
+    except MlflowException as error:
+        if not re.search("unique ?(constraint|violation)", str(error), re.IGNORECASE):
+            raise
+        client.set_registered_model_alias(name, alias, str(version))
+
+
 def exists(client: Any, name: str) -> bool:
     """Of a model that is not there MLflow's basic-auth app denies every alias, and only here says why."""
     from mlflow.exceptions import MlflowException

@@ -15,7 +15,7 @@ from typing import Any
 from pipeline.project.errors import RegistryError
 from pipeline.project.secrets import redact
 from pipeline.registry import ledger
-from pipeline.registry.aliases import CHAMPION, by_alias
+from pipeline.registry.aliases import CHAMPION, by_alias, point
 from pipeline.registry.ledger import Chain, Entry
 from pipeline.tracking.delivery import is_refusal, patiently
 from pipeline.tracking.mlflow_store import unreachable
@@ -205,7 +205,7 @@ def finish(client: Any, name: str, entry: Entry) -> None:
     """
     target = entry
     while True:
-        patiently(lambda to=target: client.set_registered_model_alias(name, CHAMPION, str(to.version)))
+        patiently(lambda to=target: point(client, name, CHAMPION, to.version))
         last = ledger.read(client, name).last_change or target
         if last.sha256 == target.sha256:
             break
