@@ -15,8 +15,6 @@ MONITORS = {
     "regression": ("val/rmse", "val/mae", "val/r2", "val/loss"),
     "ranking": ("val/ndcg_10", "val/hr_10", "val/mrr", "val/loss"),
 }
-
-
 GATES = {
     "classification": ("accuracy", "recall", "loss"),
     "regression": ("mae", "rmse"),
