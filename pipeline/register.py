@@ -1,5 +1,6 @@
 """ratchet register: make the bundle a version in MLflow's registry, once for each bundle, and the challenger."""
 
+from functools import cache
 from typing import Any
 
 from filelock import FileLock
@@ -11,7 +12,7 @@ from pipeline.models.bundle import Bundle
 from pipeline.project import paths
 from pipeline.project.errors import DataError
 from pipeline.project.files import read_json, write_json, write_text
-from pipeline.registry import origin, pages, versions
+from pipeline.registry import logged, origin, pages, versions
 from pipeline.registry.aliases import CHALLENGER, CHAMPION, by_alias, point
 from pipeline.registry.card import Champion, card
 from pipeline.tracking import mlflow_store, sync
@@ -43,19 +44,24 @@ def register(
     client: Any, config: Config, bundle: Bundle, run: dict[str, Any], metrics: dict[str, float], mlflow_id: str
 ) -> tuple[Any, bool]:
     """The bundle's version, and whether it was made just now."""
-
-    def make() -> Any:
-        spec = store.load_spec()
-        tags = origin.tags(config, bundle.digest, run, spec)
-        tags |= {key: f"{value:.6g}" for key, value in metrics.items() if is_summary(key)}
-        settings = origin.stored_settings(client, mlflow_id) or config.model_dump(mode="json")
-        parts = card(config, spec, metrics, run, tags, settings, champion(client, name))
-        write_text(CARD, pages.page(f"{name}: {config.scenario}", parts))
-        description = pages.markdown(config.scenario, parts)
-        return versions.create(client, mlflow_id, name, paths.BUNDLE, spec["examples"], tags, description, CARD)
-
     name = config.registry.model
-    return versions.once(client, name, bundle.digest, make)
+
+    @cache
+    def parts() -> tuple[Any, dict[str, str], str]:
+        """The model as MLflow logged it, and its version's tags and description: kept if the version is tried again."""
+        spec = store.load_spec()
+        summary = {key: f"{value:.6g}" for key, value in metrics.items() if is_summary(key)}
+        tags = origin.tags(config, bundle.digest, run, spec) | summary
+        settings = origin.stored_settings(client, mlflow_id) or config.model_dump(mode="json")
+        told = card(config, spec, metrics, run, tags, settings, champion(client, name))
+        write_text(CARD, pages.page(f"{name}: {config.scenario}", told))
+        model = logged.log(client, mlflow_id, name, paths.BUNDLE, spec["examples"], list(summary), CARD)
+        return model, tags, pages.markdown(config.scenario, told)
+
+    version, new = versions.once(client, name, bundle.digest, lambda: versions.create(client, name, *parts()))
+    if parts.cache_info().currsize and versions.logged_model(version) != parts()[0].model_id:
+        versions.drop_copy(client, parts()[0], version)
+    return version, new
 
 
 def champion(client: Any, name: str) -> Champion | None:

@@ -32,6 +32,12 @@ def good(project: Path, command: str) -> None:
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
 
 
+def inside(project: Path) -> list[int]:
+    """The processes that run in the project's folder."""
+    found = psutil.process_iter(["cwd"])
+    return [process.pid for process in found if process.info["cwd"] == str(project)]
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, project_files: list[str], empty_database: Path) -> Path:
     """Trained, shipped, with a champion, in DVC's cache and committed."""
@@ -46,6 +52,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, project_files: list[str], em
     version = asked.create_model_version("mnist", source=str(project / "models/bundle"))
     asked.set_registered_model_alias("mnist", "champion", version.version)
     good(project, "dvc commit --force compose download preprocess train && git add --all && git commit --message Ran")
+    runs.eventually(lambda: not inside(project))  # else train's shipper writes where `mine` removes
     return Path(shutil.copytree(project, project.with_name("whole")))
 
 

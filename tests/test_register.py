@@ -38,23 +38,34 @@ def between(port: int) -> Iterator[Proxy]:
 
 
 def only_version(port: int, name: str) -> str:
-    """Of the model; it is the challenger."""
+    """Of the model; it is the challenger, and of the models that were logged for it none other is left whole."""
     asked = runs.client(f"http://127.0.0.1:{port}")
     (version,) = asked.search_model_versions(f"name='{name}'")
     assert asked.get_model_version_by_alias(name, "challenger").version == version.version
+    experiments = [one.experiment_id for one in asked.search_experiments()]
+    logged = [one for one in asked.search_logged_models(experiments) if one.name == name and one.status == "READY"]
+    assert [one.model_uri for one in logged] == [version.source]
+    assert "test/accuracy" in {metric.key for metric in logged[0].metrics}
     return version.version
 
 
-@pytest.mark.parametrize("lost", ["model-versions/create", "registered-models/create", "logged-models"])
-def test_a_reply_that_is_lost_leaves_one_version(scored, port, between, lost):
+LOST = {
+    "POST": ["model-versions/create", "registered-models/create", "logged-models", "registered-models/alias"],
+    "GET": ["runs/get", "metrics/get-history", "config.yaml"],
+    "PUT": ["MLmodel", "weights.safetensors"],
+}
+
+
+@pytest.mark.parametrize(("method", "end"), [(method, end) for method, ends in LOST.items() for end in ends])
+def test_a_reply_that_is_lost_leaves_one_version(scored, port, between, method, end):
     replies = []
 
-    def rule(method: str, path: str, before: int) -> str:
-        first = not replies and method == "POST" and path.endswith(lost)
+    def rule(asked: str, path: str, before: int) -> str:
+        first = not replies and asked == method and path.partition("?")[0].endswith(end)
         replies.extend([path] * first)
         return "lost" if first else "none"
 
-    name = lost.replace("/", "-")
+    name = end.replace("/", "-").replace(".", "-")
     between.rule = rule
     done = runs.called(scored, "register", f"registry.model={name}", MLFLOW_TRACKING_URI=between.uri)
     assert done.returncode == 0, done.stderr

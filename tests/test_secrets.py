@@ -27,6 +27,7 @@ def made(name: str) -> str:
 KEPT = {
     "AWS_SECRET_ACCESS_KEY": f"{made('aws')}/+=q",
     "MLFLOW_TRACKING_PASSWORD": f"{made('mlflow')}/+=q",
+    "MLFLOW_TRACKING_TOKEN": made("bearer"),
     "HF_TOKEN": made("hub"),
     "MIRROR_TOKEN": made("mirror"),
 }
@@ -96,6 +97,10 @@ def test_nothing_that_is_left_behind_holds_a_secret(project: Path, mirror: Serve
         f"https://me:{PASSWORD}@host/{{file}}",
         f"https://me:{PASSWORD}@host/${{oc.env:FOLDER}}/{{file}}",
         f"https://host/{{file}}?a=b&token={PASSWORD}",
+        f"https://host/{{file}}?token=${{oc.env:FOLDER}}{PASSWORD}",
+        f"https://host/{{file}}?a=b&auth={PASSWORD}",
+        f"https://host/{{file}}#jwt={PASSWORD}",
+        f"https://{PASSWORD}{PASSWORD}@host/{{file}}",
         f"https://host/{{file}}?X-Amz-Signature={PASSWORD}",
         f"https://host/{KEPT['HF_TOKEN']}/{{file}}",
     ],

@@ -26,7 +26,8 @@ def registered_at_once(folder: Path, seed: int) -> None:
         for verb in ("train", "evaluate"):
             ratchet(project, environment, verb)
         clones = [project, *(runs.copied(project, f"clone-{number}") for number in range(1, PROCESSES))]
-        command, pipes = [sys.executable, "-m", "pipeline", "register"], {"stdout": subprocess.PIPE, "text": True}
+        command = [sys.executable, "-m", "pipeline", "register"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         with proxy(port, some(["lost"], seed, 0.02, 10**9)) as between:
             environment["MLFLOW_TRACKING_URI"] = between.uri
             all_of_them = [subprocess.Popen(command, cwd=clone, env=environment, **pipes) for clone in clones]
@@ -35,7 +36,8 @@ def registered_at_once(folder: Path, seed: int) -> None:
         asked = runs.client(f"http://127.0.0.1:{port}")
         (version,) = asked.search_model_versions("name='mnist'")
         assert str(asked.get_registered_model("mnist").aliases["challenger"]) == str(version.version)
-        assert any(f"version {version.version} → alias challenger" in output for output in said)
+        told = f"version {version.version} → alias challenger"
+        assert any(told in output for output in said), "".join(said)
 
 
 ROWS = [Row(32, f"the same bundle registered {PROCESSES} times at once", "one version", 2, registered_at_once)]

@@ -7,11 +7,16 @@ from collections.abc import Mapping
 SECRET_NAME = re.compile(r"(?i)token|secret|passw|credential|api_?key|access_?key|private_?key")
 SHORTEST = 6  # a shorter value would be found in innocent text
 MASK = "***"
-# A URL's password, and what a parameter such as ?token= says; `${oc.env:NAME}` is a name, not a secret
+# A URL's password, a user name as long as a token, and what a parameter such as ?token= says. What consists of
+# references, `${oc.env:NAME}`, holds names and no secret.
 IN_URL = re.compile(
-    r"(\w+://[^/\s:@]*:|[?&](?:[\w.-]*(?:token|secret|passw|credential|api_?key|access_?key|signature)[\w.-]*|sig|key)=)"
-    r"(?!\$\{oc\.env:)(?:[^/\s]+(?=@)|(?<==)[^&#\s\"'<>]+)",
-    re.IGNORECASE,
+    r"""
+    (\w+://(?:\$\{oc\.env:\w+\}|(?!\$\{)[^/\s:@])*: | \w+://(?=[^/\s:@]{20,}@)
+        | [?&\#](?:[\w.-]*(?:token|secret|passw|credential|api_?key|access_?key|signature|jwt)[\w.-]*|sig|key|auth)=)
+    (?!(?:\$\{oc\.env:\w+\})+(?:[@&\#\s"'<>]|$))
+    (?:[^/\s]+(?=@) | (?<==)[^&\#\s"'<>]+)
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 
 

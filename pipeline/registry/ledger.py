@@ -22,6 +22,7 @@ from functools import cached_property
 from typing import Any
 
 from pipeline.project.secrets import redact
+from pipeline.tracking.mlflow_store import once_each
 
 SOURCE = "ratchet:/ledger"  # MLflow wants one of every version; this scheme names no file, run or logged model
 PAGE = 10_000
@@ -216,7 +217,8 @@ def append(client: Any, name: str, text: str, sentence: str) -> None:
     """Sends one entry, once: the caller reads whether it arrived, and whether it counts."""
     tags = {"entry": text, "sha256": digest(text)}
     sentence = redact(sentence)[:LONGEST_DESCRIPTION]
-    client.create_model_version(f"{name}.ledger", SOURCE, tags=tags, description=sentence, await_creation_for=0)
+    with once_each():
+        client.create_model_version(f"{name}.ledger", SOURCE, tags=tags, description=sentence, await_creation_for=0)
 
 
 def create(client: Any, name: str) -> None:

@@ -6,22 +6,18 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
-import pipeline
 from pipeline.models.bundle import Bundle
 from pipeline.project import paths
 from pipeline.project.errors import DataError, RegistryError
 from pipeline.project.secrets import redact
 from pipeline.registry.origin import DIGEST
 from pipeline.tracking.delivery import is_refusal
-from pipeline.tracking.mlflow_store import shown_uri, unreachable
+from pipeline.tracking.mlflow_store import once_each, shown_uri, unreachable
 
 PAUSES = (0.5, 2.0)  # seconds before another try to make a version
-NEEDED = ("torch", "safetensors", "numpy", "pandas", "mlflow")  # what served.py and the bundle import
-NEEDED_BY_KIND = {"image": ("pillow",), "text": ("tokenizers", "transformers", "peft"), "table": ("polars",)}
 
 
 def only(client: Any, name: str, digest: str) -> Any | None:
@@ -67,51 +63,22 @@ def once(client: Any, name: str, digest: str, make: Callable[[], Any]) -> tuple[
     return found, False
 
 
-def create(
-    client: Any,
-    mlflow_id: str,
-    name: str,
-    folder: Path,
-    records: Any,
-    tags: dict[str, str],
-    description: str,
-    card: Path,
-) -> Any:
-    """Logs the bundle as a pyfunc model of the run, with the `card` beside it, and makes it a version.
-
-    `records` are spec.json's examples.
-    """
-    import mlflow
-    from mlflow.models import Model
-
-    from pipeline.registry.signature import example, signature
-
-    # served.py stands in pipeline/registry/; the model needs the package to read its bundle.
-    package = Path(pipeline.__file__).parent
-    # Else the files would go to MLflow's default experiment, and so to mlruns/ in the working folder
-    mlflow.set_experiment(experiment_id=client.get_run(mlflow_id).info.experiment_id)
-    bundle = Bundle.load(folder)
-    given = example(bundle.encoder, records)
-    needed = NEEDED + NEEDED_BY_KIND.get(bundle.encoder["kind"], ())
-    logged = Model.log(
-        artifact_path=None,
-        flavor=mlflow.pyfunc,
-        name=name,
-        run_id=mlflow_id,
-        python_model=str(package / "registry" / "served.py"),
-        artifacts={"bundle": str(folder)},
-        code_paths=[str(package)],
-        metadata={DIGEST: bundle.digest},
-        signature=signature(bundle, given),
-        input_example=given,
-        pip_requirements=[f"{name}=={installed(name).partition('+')[0]}" for name in needed],
-    )
-    client.log_model_artifact(logged.model_id, str(card))
+def create(client: Any, name: str, logged: Any, tags: dict[str, str], description: str) -> Any:
+    """Makes a logged model a version."""
     with unless("RESOURCE_ALREADY_EXISTS"):
         client.create_registered_model(name)
-    return client.create_model_version(
-        name, logged.model_uri, run_id=mlflow_id, tags=tags, description=description, model_id=logged.model_id
-    )
+    with once_each():
+        return client.create_model_version(
+            name, logged.model_uri, logged.source_run_id, tags, description=description, model_id=logged.model_id
+        )
+
+
+def drop_copy(client: Any, logged: Any, kept: Any) -> None:
+    """Deletes a logged model of which no version was made, or none is left, since another process was faster."""
+    found = client.search_model_versions(f"name='{kept.name}' and tags.`{DIGEST}` = '{kept.tags[DIGEST]}'")
+    if logged.model_id not in map(logged_model, found):
+        with unless("RESOURCE_DOES_NOT_EXIST"):
+            client.delete_logged_model(logged.model_id)
 
 
 def logged_model(version: Any) -> str:

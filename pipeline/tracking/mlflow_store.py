@@ -4,7 +4,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
 DENIED = ("PERMISSION_DENIED", "UNAUTHENTICATED")
 RUN_TAG = "ratchet.run_id"
+RETRIES = 2  # of a verb's requests, at once and after 2 seconds
 
 
 def tracking_uri() -> str:
@@ -111,7 +112,8 @@ def create_run(client: Any, experiment: str, run_id: str, name: str, start: int,
     tags = {RUN_TAG: run_id, "mlflow.source.name": "ratchet train", "mlflow.source.type": "LOCAL"}
     if parent is not None:
         tags["mlflow.parentRunId"] = parent
-    return client.create_run(experiment, start_time=start, run_name=name, tags=tags).info.run_id
+    with once_each():
+        return client.create_run(experiment, start_time=start, run_name=name, tags=tags).info.run_id
 
 
 def unreachable() -> tuple[type[Exception], ...]:
@@ -131,10 +133,35 @@ def is_denial(error: Exception) -> bool:
 
 
 @contextmanager
-def answering(hint: str) -> Iterator[None]:
-    """RegistryError with `hint`, what to type, when the server or the database does not answer as it should."""
+def retries(count: int) -> Iterator[None]:
+    """Within it MLflow's client asks again, up to `count` times, where an answer was lost or a server failed."""
+    names = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(count), "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1"}
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(names)
     try:
         yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def once_each() -> AbstractContextManager[None]:
+    """For what creates: a request whose reply was lost is not sent again before the caller has looked."""
+    return retries(0)
+
+
+@contextmanager
+def answering(hint: str) -> Iterator[None]:
+    """RegistryError with `hint`, what to type, when the server or the database does not answer as it should.
+
+    A lost answer is asked for again: all requests but those under `once_each` may be sent twice.
+    """
+    try:
+        with retries(RETRIES):
+            yield
     except unreachable() as error:
         if is_denial(error):
             asking = "Ask its owner, or MLflow's admin, for the permission EDIT: docs/team.md says of what.\n"

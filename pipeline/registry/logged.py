@@ -1,0 +1,73 @@
+"""The bundle as a model that MLflow logs: its files, the code that reads them, and what a server of it installs."""
+
+import tempfile
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+import pipeline
+from pipeline.models.bundle import Bundle
+from pipeline.registry.origin import DIGEST
+from pipeline.tracking.mlflow_store import once_each
+
+NEEDED = ("torch", "safetensors", "numpy", "pandas", "mlflow")  # what served.py and the bundle import
+NEEDED_BY_KIND = {"image": ("pillow",), "text": ("tokenizers", "transformers", "peft"), "table": ("polars",)}
+
+
+def log(client: Any, mlflow_id: str, name: str, folder: Path, records: Any, metrics: list[str], card: Path) -> Any:
+    """A LoggedModel of the run, with the `card` beside the bundle; `records` are spec.json's examples.
+
+    MLflow's own Model.log asks for the history of each metric of the run, and makes two models when a reply is lost.
+    """
+    from mlflow.entities import LoggedModelOutput
+
+    run = client.get_run(mlflow_id)
+    with once_each():
+        model = client.create_logged_model(run.info.experiment_id, name, mlflow_id, params=run.data.params)
+    with tempfile.TemporaryDirectory(prefix="ratchet-") as place:
+        save(Path(place, "model"), model, Bundle.load(folder), folder, records)
+        client.log_model_artifacts(model.model_id, str(Path(place, "model")))
+    client.log_model_artifact(model.model_id, str(card))
+    client.log_outputs(mlflow_id, [LoggedModelOutput(model.model_id, step=0)])
+    client.log_batch(mlflow_id, metrics=scores(client, model, metrics))
+    return client.finalize_logged_model(model.model_id, "READY")
+
+
+def save(place: Path, model: Any, bundle: Bundle, folder: Path, records: Any) -> None:
+    """The files of an MLflow model of the flavour pyfunc, in the new folder `place`."""
+    import mlflow
+    from mlflow.models import Model
+
+    from pipeline.registry.signature import example, signature
+
+    # served.py stands in pipeline/registry/; the model needs the package to read its bundle.
+    package = Path(pipeline.__file__).parent
+    given = example(bundle.encoder, records)
+    needed = NEEDED + NEEDED_BY_KIND.get(bundle.encoder["kind"], ())
+    mlflow.pyfunc.save_model(
+        str(place),
+        mlflow_model=Model(
+            artifact_path=model.artifact_location,
+            model_uuid=model.model_id,
+            model_id=model.model_id,
+            run_id=model.source_run_id,
+            metadata={DIGEST: bundle.digest},
+        ),
+        python_model=str(package / "registry" / "served.py"),
+        artifacts={"bundle": str(folder)},
+        code_paths=[str(package)],
+        signature=signature(bundle, given),
+        input_example=given,
+        pip_requirements=[f"{name}=={installed(name).partition('+')[0]}" for name in needed],
+    )
+
+
+def scores(client: Any, model: Any, metrics: list[str]) -> list[Any]:
+    """The run's points of these metrics, as points of the model too: MLflow's page of models sorts by them."""
+    from mlflow.entities import Metric
+
+    return [
+        Metric(name, point.value, point.timestamp, point.step, model.model_id, run_id=model.source_run_id)
+        for name in metrics
+        for point in client.get_metric_history(model.source_run_id, name)
+    ]
