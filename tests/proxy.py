@@ -5,7 +5,7 @@ import http.server
 import random
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Literal
 
 Fault = Literal["none", "500", "503", "429", "400", "garbage", "truncated", "hang", "reset", "lost", "late"]
@@ -39,10 +39,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     server: Proxy
 
     def any(self) -> None:
+        body = self.body()  # first: a rule may kill the client, which may not have sent it yet
         with self.server.counting:
             fault = self.server.rule(self.command, self.path, len(self.server.asked))
             self.server.asked.append((self.command, self.path, fault))
-        body = self.body()
         self.close_connection = True
         if fault == "hang":
             self.server.closing.wait(60)
@@ -71,13 +71,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return b"".join(parts)
 
     def forwarded(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.target, timeout=60)
         with suppress(KeyError):
             del self.headers["Connection"]
-        connection.request(self.command, self.path, body, {**self.headers, "Connection": "close"})
-        reply = connection.getresponse()
-        content = reply.read()
-        connection.close()
+        with closing(http.client.HTTPConnection("127.0.0.1", self.server.target, timeout=60)) as connection:
+            connection.request(self.command, self.path, body, {**self.headers, "Connection": "close"})
+            reply = connection.getresponse()
+            content = reply.read()
         self.server.done.append(self.path)
         return reply.status, {"Content-Type": reply.getheader("Content-Type") or "text/plain"}, content
 
