@@ -26,6 +26,7 @@ VERBS = {
     "lineage": "say which commit, data, settings and run made a version",
     "reproduce": "make a version again from its commit and data, and compare",
     "predict": "score a file with the champion, or with a bundle",
+    "serve": "answer over HTTP with the champion, and keep what was said to be right",
     "sync": "ship journals that wait to the MLflow server",
     "doctor": "say what is here, what is wrong, and what to type",
     "ui": "open MLflow's UI on what was made",

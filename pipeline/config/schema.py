@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from pipeline.config.data import AnyData, AnyEncoder
+from pipeline.config.data import AnyData, AnyEncoder, without_secret
 from pipeline.config.model import AnyModel
 from pipeline.config.section import Amount, Count, Name, Positive, Rate, Said, Section, Share
 from pipeline.project.files import digest
@@ -166,6 +166,20 @@ class Gate(Section):
     minimum: dict[str, float | str]  # a number, or another metric's name, such as baseline/majority/accuracy
 
 
+class Serving(Section):
+    store: Annotated[str, AfterValidator(without_secret)] | None
+    keep_days: Positive | None
+    scrub: bool
+    watch_seconds: Rate
+    batch: Positive
+    body_mb: Positive
+    records: Positive
+    pixels: Positive
+    seconds: Rate
+    connections: Positive
+    hosts: list[str]
+
+
 class Config(Section):
     """Everything that a run is told, resolved and checked."""
 
@@ -184,6 +198,7 @@ class Config(Section):
     tracking: Tracking
     registry: Registry
     gate: Gate
+    serving: Serving
 
     @property
     def hash(self) -> str:

@@ -6,7 +6,8 @@ RatchetError              said in one message and an exit code, without a traceb
 ├── DiskError             a folder can't be written: its disk is full, or it is closed to this user
 ├── TrainingError         the training can't go on: a loss that is not finite, no best weights, no memory left
 ├── SweepError            a sweep's database is away, or none of its trials came to an end
-└── RegistryError         the tracking server or the registry can't be used
+├── RegistryError         the tracking server or the registry can't be used
+└── StoreError            the database of predictions and labels can't be used
 """
 
 
@@ -36,3 +37,7 @@ class SweepError(RatchetError):
 
 class RegistryError(RatchetError):
     pass
+
+
+class StoreError(RatchetError):
+    """Nothing was kept of what failed."""

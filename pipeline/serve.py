@@ -1,0 +1,114 @@
+"""ratchet serve: the champion over HTTP, with a page to try it and a store of what was predicted and what was right.
+
+A new champion takes over while requests run; one that can't be loaded leaves the old one serving, and /health says so.
+"""
+
+import argparse
+import atexit
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from pipeline.config.arguments import chosen
+from pipeline.project import paths
+from pipeline.project.errors import RatchetError, RegistryError
+from pipeline.project.processes import end_with
+from pipeline.project.secrets import redact
+
+AGAIN = 2.0  # seconds before a watcher that has died is started again
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser("ratchet serve", description=__doc__)
+    parser.add_argument("overrides", nargs="*", metavar="setting=value", help="such as serving.scrub=true")
+    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for every network; then with --token-file")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--workers", type=int, default=1, help="processes that answer")
+    parser.add_argument(
+        "--token-file", help="a file whose one line every request has to bring: Authorization: Bearer …"
+    )
+    parser.add_argument("--locked", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--watch", type=int, metavar="PID", help=argparse.SUPPRESS)
+    options = parser.parse_intermixed_args(arguments)
+    config = chosen(options)
+    if options.watch:
+        end_with(options.watch)
+        return watched(config.registry.model, config.serving.watch_seconds)
+    return served(config, options, arguments)
+
+
+def watched(name: str, seconds: float) -> int:
+    """The process that asks MLflow; its first look ends with a line for the one that started it."""
+    from pipeline.serving import champion
+
+    print(json.dumps(champion.look(name)), flush=True)
+    champion.watch(name, seconds)
+    return 0
+
+
+def served(config: object, options: argparse.Namespace, arguments: list[str]) -> int:
+    numbers = paths.scratch()
+    atexit.register(shutil.rmtree, numbers, ignore_errors=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(numbers)  # read when its package is imported
+
+    import uvicorn
+
+    from pipeline.serving import app
+    from pipeline.serving.store import Store
+
+    token = paths.typed(options.token_file) if options.token_file else None
+    if token is not None and not token.is_file():
+        raise RatchetError(f"--token-file {options.token_file} does not exist.\nType: openssl rand -hex 32 > {token}")
+    Store(app.database(config.serving)).close()  # what is wrong with it is said before anything is served
+    first(arguments)
+    given = {"serving": config.serving.model_dump(mode="json"), "host": options.host}
+    os.environ[app.SETTINGS] = json.dumps(given | {"token_file": str(token) if token else None})
+    print(f"http://{options.host}:{options.port}", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it anew when all is answered
+    uvicorn.run(
+        "pipeline.serving.app:create",
+        factory=True,
+        host=options.host,
+        port=options.port,
+        workers=options.workers,
+        http="pipeline.serving.connection:Connection",
+        limit_concurrency=config.serving.connections,
+        timeout_keep_alive=round(config.serving.seconds),
+        timeout_graceful_shutdown=round(config.serving.seconds),
+        proxy_headers=False,
+        ws="none",
+        log_level="warning",
+        server_header=False,
+    )
+    return 0
+
+
+def first(arguments: list[str]) -> None:
+    """Starts the watcher, and again whenever it dies; RegistryError if there is nothing to serve."""
+    process = start(arguments)
+    state = json.loads(process.stdout.readline() or "{}")
+    if not state.get("digest"):
+        process.kill()
+        process.communicate()
+        raise RegistryError(state.get("problem") or "the process that looks for the champion died; see above")
+    print(f"{state['model']} version {state['version']}", flush=True)
+
+    def again() -> None:
+        watcher = process
+        while True:
+            watcher.wait()
+            time.sleep(AGAIN)
+            print(redact(f"ratchet serve: the watcher ended with {watcher.returncode}; another one starts"), flush=True)
+            watcher = start(arguments)
+
+    threading.Thread(target=again, daemon=True).start()
+
+
+def start(arguments: list[str]) -> subprocess.Popen:
+    command = [sys.executable, "-m", "pipeline", "serve", *arguments, "--watch", str(os.getpid())]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)

@@ -1,0 +1,231 @@
+"""The service over HTTP: what each path takes and gives; pipeline/serving/edge.py bounds whatever comes."""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import FileResponse, JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
+
+from pipeline.config.schema import Serving
+from pipeline.project import paths
+from pipeline.project.errors import StoreError
+from pipeline.serving import documents, metrics
+from pipeline.serving.edge import Edge
+from pipeline.serving.engine import Engine
+from pipeline.serving.forms import Invalid
+from pipeline.serving.loaded import Loaded, Model
+from pipeline.serving.store import Store
+
+SETTINGS = "RATCHET_SERVING"  # the environment variable that tells a worker what was typed
+PAGE = Path(__file__).parent / "page"
+PRUNE_SECONDS = 3600.0
+LARGE = 1 << 16  # bytes of a body
+DAY = 86_400_000  # milliseconds
+
+
+def database(settings: Serving) -> str:
+    """The store's URL; `${oc.env:NAME}` in it is read here alone."""
+    from omegaconf import OmegaConf
+
+    if settings.store is None:
+        paths.state().mkdir(parents=True, exist_ok=True)
+        return f"sqlite:///{paths.state('feedback.db')}"
+    return str(OmegaConf.create({"url": settings.store}).url)
+
+
+class Service:
+    """What the requests of one worker share."""
+
+    def __init__(self, settings: Serving):
+        self.settings = settings
+        self.store = Store(database(settings), settings.scrub)
+        self.engine = Engine(self.store, settings.batch, metrics.batch)
+        self.loaded = Loaded({"pixels": settings.pixels, "records": settings.records}, settings.watch_seconds)
+
+    @property
+    def model(self) -> Model:
+        if self.loaded.model is None:
+            raise HTTPException(503, f"there is no model yet: {self.loaded.problem}")
+        return self.loaded.model
+
+    async def predicted(self, model: Model, records: list[Any]) -> list[dict[str, Any]]:
+        answers = await self.within(self.engine.answers(model, records))
+        metrics.PREDICTIONS.labels(str(model.version)).inc(len(answers))
+        return answers
+
+    async def within(self, work: Awaitable[Any]) -> Any:
+        try:
+            return await asyncio.wait_for(work, self.settings.seconds)
+        except TimeoutError:
+            raise HTTPException(503, f"no answer within {self.settings.seconds} seconds; try again") from None
+
+    async def prune(self) -> None:
+        while self.settings.keep_days is not None:
+            before = round(time.time() * 1000) - self.settings.keep_days * DAY
+            with suppress(StoreError):  # the next hour tries again; requests say what is wrong with the store
+                await asyncio.to_thread(self.store.prune, before)
+            await asyncio.sleep(PRUNE_SECONDS)
+
+
+def create() -> Edge:
+    """What uvicorn runs: one for each worker."""
+    given = json.loads(os.environ[SETTINGS])
+    settings = Serving(**given["serving"])
+    token = Path(given["token_file"]).read_text(encoding="utf-8").strip() if given["token_file"] else None
+    service = Service(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service.engine.start()
+        await service.loaded.look()
+        tasks = [asyncio.create_task(work) for work in (service.loaded.follow(), service.prune())]
+        yield
+        for task in tasks:
+            task.cancel()
+        await asyncio.to_thread(service.engine.close)
+        service.store.close()
+
+    app = FastAPI(title="Ratchet", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.openapi = lambda: documents.openapi(app, service.loaded.model)
+    answers(app)
+    predictions(app, service)
+    facts(app, service)
+    page(app)
+    hosts = {"localhost", "127.0.0.1", "::1", given["host"], *settings.hosts}
+    return Edge(app, hosts=hosts, body=settings.body_mb << 20, seconds=settings.seconds, token=token)
+
+
+def answers(app: FastAPI) -> None:
+    """Every refusal in one form."""
+
+    @app.exception_handler(Invalid)
+    async def invalid(request: Request, error: Invalid) -> JSONResponse:
+        return JSONResponse({"detail": error.problems}, 422)
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> JSONResponse:
+        detail = [{"field": "", "message": error.detail}]
+        return JSONResponse({"detail": detail}, error.status_code, error.headers)
+
+    @app.exception_handler(StoreError)
+    async def away(request: Request, error: StoreError) -> JSONResponse:
+        return JSONResponse({"detail": [{"field": "", "message": str(error)}]}, 503)
+
+    @app.middleware("http")
+    async def measured(request: Request, call_next: Any) -> Response:
+        with metrics.request() as seen:
+            response = await call_next(request)
+            route = request.scope.get("route")
+            seen(getattr(route, "path", "other"), response.status_code)
+            return response
+
+
+def predictions(app: FastAPI, service: Service) -> None:
+    @app.post("/predict", summary="One record in, one answer out")
+    async def predict(request: Request) -> JSONResponse:
+        model = service.model
+        if request.headers.get("content-type", "").startswith("multipart/form-data"):
+            record = await asyncio.to_thread(model.form.picture, await uploaded(request))
+        else:
+            record = await read(model, model.form.one, await content(request))
+        (answer,) = await service.predicted(model, [record])
+        return JSONResponse({"model": model.name, "version": model.version, **answer})
+
+    @app.post("/predict/batch", summary="Many records at once")
+    async def predict_batch(request: Request) -> JSONResponse:
+        model = service.model
+        records = await read(model, model.form.many, await content(request))
+        answers = await service.predicted(model, records)
+        return JSONResponse({"model": model.name, "version": model.version, "predictions": answers})
+
+    @app.post("/feedback", summary="What would have been right")
+    async def feedback(request: Request) -> JSONResponse:
+        name, given = documents.feedback(await content(request))
+        label = service.model.form.label(given)
+        now = round(time.time() * 1000)
+        stored = await service.within(asyncio.to_thread(service.store.label, name, label, now))
+        if stored is None:
+            raise HTTPException(404, f"there is no prediction {name!r}; /predict gives its id as prediction_id")
+        prediction = stored.prediction
+        metrics.FEEDBACK.labels(str(prediction.version), stored.status).inc()
+        told = {"prediction_id": name, "label": stored.label, "version": prediction.version, "status": stored.status}
+        return JSONResponse(told)
+
+
+async def content(request: Request) -> bytes:
+    """A form on a page of another port could send any other type without asking first."""
+    given = request.headers.get("content-type", "nothing")
+    if given.partition(";")[0].strip().lower() != "application/json":
+        raise HTTPException(415, f"Content-Type is {given[:100]!r}; send JSON with Content-Type: application/json")
+    return await request.body()
+
+
+async def read(model: Model, parse: Callable[[bytes], Any], body: bytes) -> Any:
+    """What takes long is read beside the event loop: a small file can hold a large picture."""
+    if len(body) > LARGE or model.form.kind == "image":
+        return await asyncio.to_thread(parse, body)
+    return parse(body)
+
+
+async def uploaded(request: Request) -> bytes:
+    """The content of the one file of a form, in its field `image`."""
+    async with request.form(max_files=1, max_fields=1) as form:
+        file = form.get("image")
+        if file is None or isinstance(file, str):
+            message = "a form needs the picture as a file in the field `image`: curl --form image=@digit.png"
+            raise Invalid([{"field": "image", "message": message}])
+        return await file.read()
+
+
+def facts(app: FastAPI, service: Service) -> None:
+    def health() -> dict[str, Any]:
+        model, problem = service.loaded.model, service.loaded.problem
+        about = {"model": model.name, "version": model.version, "digest": model.digest} if model else {}
+        return {"ready": model is not None, **about, "problem": problem}
+
+    @app.get("/health", summary="What is served, and what is wrong")
+    async def all_of_it() -> JSONResponse:
+        return JSONResponse(health())
+
+    @app.get("/health/live", summary="Whether the process answers")
+    async def live() -> JSONResponse:
+        return JSONResponse({"live": True})
+
+    @app.get("/health/ready", summary="Whether it can predict: 503 until then")
+    async def ready() -> JSONResponse:
+        told = health()
+        return JSONResponse(told, 200 if told["ready"] else 503)
+
+    @app.get("/metrics", summary="For Prometheus")
+    async def numbers() -> Response:
+        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/about", summary="What the model takes and gives, with examples")
+    async def about() -> JSONResponse:
+        model = service.model
+        return JSONResponse({"model": model.name, "version": model.version, **model.form.about()})
+
+    @app.get("/items", summary="The items whose titles hold a text")
+    async def items(query: str = "") -> JSONResponse:
+        if service.model.bundle.encoder["kind"] != "behaviour":
+            raise HTTPException(404, "this model ranks no items")
+        return JSONResponse(service.model.form.items(query))
+
+
+def page(app: FastAPI) -> None:
+    def file(name: str) -> Callable[[Request], Awaitable[Response]]:
+        async def shown(request: Request) -> FileResponse:
+            return FileResponse(PAGE / name)
+
+        return shown
+
+    for path, name in {"/": "index.html", "/page.js": "page.js", "/page.css": "page.css"}.items():
+        app.add_route(path, file(name), include_in_schema=False)

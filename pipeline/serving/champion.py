@@ -1,0 +1,132 @@
+"""Which champion is served: fetched, tried and kept in .ratchet/served, where each worker looks.
+
+    .ratchet/served/champion.json      {"model", "version", "digest", "problem", "looked"}
+    .ratchet/served/DIGEST/bundle/     of the champion and of the one before
+    .ratchet/served/DIGEST/example.json
+
+One process asks MLflow, workers read files: an outage of MLflow, or a champion that can't be loaded, stops neither them
+nor a new start.
+"""
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from pipeline.models.bundle import Bundle
+from pipeline.project import paths
+from pipeline.project.errors import RatchetError, RegistryError
+from pipeline.project.files import write_json
+from pipeline.project.secrets import redact
+
+POINTER, EXAMPLE, BUNDLE = "champion.json", "example.json", "bundle"
+
+
+def folder(*parts: str) -> Path:
+    return paths.state("served", *parts)
+
+
+def pointer() -> dict[str, Any] | None:
+    """What is to be served; None before anything was."""
+    file = folder(POINTER)
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+
+def watch(name: str, seconds: float) -> None:
+    """Looks for a new champion for ever."""
+    while True:
+        time.sleep(seconds)
+        look(name)
+
+
+def look(name: str) -> dict[str, Any]:
+    """Asks MLflow once, and lays out a new champion; what goes wrong is a problem, and the one before stays."""
+    before = pointer()
+    kept = {key: (before or {}).get(key) for key in ("model", "version", "digest")}
+    if kept["model"] not in (None, name):
+        kept = dict.fromkeys(kept)
+    try:
+        found, problem = {**kept, **laid_out(name)}, None
+    except RatchetError as error:
+        found, problem = kept, redact(str(error))
+    if problem and problem != (before or {}).get("problem"):
+        print(f"ratchet serve: {problem}", file=sys.stderr, flush=True)
+    state = {**found, "problem": problem, "looked": time.time()}
+    write_json(folder(POINTER), state)
+    return state
+
+
+def laid_out(name: str) -> dict[str, Any]:
+    """The champion by MLflow, whose files are here and can be loaded."""
+    from pipeline.registry import aliases, versions
+    from pipeline.registry.origin import DIGEST
+    from pipeline.tracking import mlflow_store
+
+    with mlflow_store.answering("The champion before is served until it is back"):
+        client = mlflow_store.client()
+        version = aliases.by_alias(client, name, aliases.CHAMPION)
+        if version is None:
+            raise RegistryError(
+                f"{name} has no champion at {mlflow_store.shown_uri()}.\nType: dvc repro && ratchet promote"
+            )
+        digest = version.tags.get(DIGEST, "")
+        with FileLock(folder("served.lock")):
+            if not (folder(digest) / EXAMPLE).is_file():
+                fetch(client, version, folder(digest), versions.fetched)
+            tried(folder(digest), digest)
+            prune(keep={digest, (pointer() or {}).get("digest")})
+    return {"model": name, "version": int(version.version), "digest": digest}
+
+
+def fetch(client: Any, version: Any, place: Path, fetched: Any) -> None:
+    """All of it, or nothing."""
+    import mlflow
+
+    with whole(place) as temporary:
+        shutil.copytree(fetched(client, version), temporary / BUNDLE)
+        uri = f"models:/{version.name}/{version.version}/input_example.json"
+        example = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(temporary))
+        os.replace(example, temporary / EXAMPLE)
+
+
+@contextmanager
+def whole(place: Path) -> Iterator[Path]:
+    temporary = place.with_name(f"{place.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        shutil.rmtree(place, ignore_errors=True)
+        os.replace(temporary, place)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def tried(place: Path, digest: str) -> None:
+    """Loads it and lets it predict its own examples; RatchetError if that is not what was registered."""
+    bundle = Bundle.load(place / BUNDLE)
+    if bundle.digest != digest:
+        raise RegistryError(f"{place} holds the bundle {bundle.digest}.\nType: rm -r {place}")
+    bundle.predict(examples(place, bundle.encoder))
+
+
+def examples(place: Path, encoder: dict[str, Any]) -> list[Any]:
+    """Raw records as pipeline/encoders/KIND.py takes them, of what the version was registered with."""
+    given = json.loads((place / EXAMPLE).read_text(encoding="utf-8"))
+    if encoder["kind"] == "image":
+        return given
+    rows = [dict(zip(given["columns"], row, strict=True)) for row in given["data"]]
+    return [{key: None if value != value else value for key, value in row.items()} for row in rows]  # NaN: no value
+
+
+def prune(keep: set[str | None]) -> None:
+    for one in folder().iterdir():
+        if one.is_dir() and one.name not in keep:
+            shutil.rmtree(one, ignore_errors=True)

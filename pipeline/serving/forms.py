@@ -1,0 +1,93 @@
+"""What a record and an answer look like over HTTP, by the encoder of the model that is served."""
+
+from typing import Any
+
+import numpy as np
+
+from pipeline.project.errors import DataError
+from pipeline.serving.bodies import Invalid, given, invalid, parsed
+from pipeline.serving.histories import Histories
+from pipeline.serving.outcomes import LISTED, Classes, Numbers, Ranking
+from pipeline.serving.pictures import Pictures
+from pipeline.serving.rows import Rows
+from pipeline.serving.texts import Texts
+
+KINDS = {"image": Pictures, "text": Texts, "behaviour": Histories, "table": Rows}
+TASKS = {"classification": Classes, "regression": Numbers, "ranking": Ranking}
+BATCH = 'an object {"records": [record, …]}'
+
+
+class Form:
+    """Bodies in, records and rows of the encoder out; Invalid, and nothing else, for what can't be used.
+
+    `examples`: raw records, as pipeline/encoders/KIND.py takes them; as an attribute they are as a request has them.
+    `pixels` bounds the picture files of one request together, `records` the records of a batch.
+    """
+
+    def __init__(self, encoder: dict[str, Any], examples: list[Any], *, pixels: int, records: int):
+        self.encoder, self.limit = encoder, records
+        self.kind: str = encoder["kind"]
+        self.inputs = KINDS[self.kind](encoder, examples, pixels)
+        self.outcome = TASKS[encoder["task"]](encoder)
+        self.examples: list[dict[str, Any]] = self.inputs.examples
+        self.schema_in, self.schema_out = self.inputs.schema, self.outcome.schema
+
+    def one(self, body: bytes) -> Any:
+        """The record of a body of /predict."""
+        (record,) = self.inputs.records([parsed(body)], [""])
+        return record
+
+    def many(self, body: bytes) -> list[Any]:
+        """The records of a body of /predict/batch."""
+        asked = parsed(body)
+        if not isinstance(asked, dict):
+            raise invalid("", f"{given(asked)}; it needs {BATCH}")
+        for key in asked:
+            if key != "records":
+                raise invalid(key, f"a batch has no such key; it needs {BATCH}")
+        values = asked.get("records")
+        if not isinstance(values, list):
+            raise invalid("records", f"{given(values)}; it needs a list of 1 to {self.limit:,} records")
+        if not 0 < len(values) <= self.limit:
+            raise invalid("records", f"{len(values):,} records were given; allowed are 1 to {self.limit:,}")
+        return self.inputs.records(values, [f"records.{row}" for row in range(len(values))])
+
+    def picture(self, content: bytes) -> np.ndarray:
+        """The record of a picture file."""
+        if self.kind != "image":
+            raise invalid("image", f"this model takes no pictures; send JSON such as {self.examples[:1]}")
+        return self.inputs.picture(content)
+
+    def encoded(self, records: list[Any]) -> np.ndarray:
+        """(N, …) as the network takes them."""
+        try:
+            return self.inputs.encoded(records)
+        except DataError as error:
+            raise Invalid([{"field": "", "message": str(error)}]) from error
+
+    def stored(self, record: Any, row: np.ndarray) -> bytes:
+        """What is kept of a record: a PNG of what the network saw, or the record as canonical JSON."""
+        return self.inputs.stored(record, row)
+
+    def answer(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Of one of Bundle.predict's results."""
+        return self.outcome.answer(result)
+
+    def label(self, value: Any) -> str:
+        """What a client says would have been right, as it is stored."""
+        return self.outcome.label(value)
+
+    def about(self) -> dict[str, Any]:
+        labels = self.outcome.labels
+        return {
+            "kind": self.kind,
+            "task": self.encoder["task"],
+            "labels": labels if len(labels) <= LISTED else [],
+            "shape": self.encoder["shape"],
+            "columns": self.inputs.columns() if self.kind == "table" else [],
+            "examples": self.examples,
+        }
+
+    def items(self, query: str) -> list[dict[str, str]]:
+        """Of a model that ranks items: those whose titles hold `query`."""
+        return self.inputs.found(query) if self.kind == "behaviour" else []

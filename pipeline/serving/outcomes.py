@@ -1,0 +1,89 @@
+"""What a service answers, by the encoder's task, and which labels can be right."""
+
+import difflib
+import math
+from typing import Any
+
+from pydantic import BaseModel, Field, create_model
+
+from pipeline.encoders.table import LARGEST
+from pipeline.serving.bodies import STRICT, given, invalid
+from pipeline.serving.rows import word
+
+LISTED = 1000  # labels that a document names
+SHOWN = 30  # labels that a message names
+
+
+class Classes:
+    """One of the labels, with the probability of each."""
+
+    def __init__(self, encoder: dict[str, Any]):
+        self.labels = encoder["labels"]
+        named = {"enum": self.labels} if len(self.labels) <= LISTED else {}
+        first = dict(zip(self.labels, (0.9, 0.1), strict=False))
+        self.schema = create_model(
+            "Result",
+            __config__=STRICT,
+            label=(str, Field(description="the most probable class", examples=[*first][:1], json_schema_extra=named)),
+            probabilities=(dict[str, float], Field(description="of each class; their sum is 1", examples=[first])),
+        )
+
+    def answer(self, result: dict[str, Any]) -> dict[str, Any]:
+        return result | {"probabilities": dict(zip(self.labels, result["probabilities"], strict=True))}
+
+    def label(self, value: Any) -> str:
+        return known(value, self.labels, "classes")
+
+
+class Numbers:
+    def __init__(self, encoder: dict[str, Any]):
+        self.labels = []
+        described = Field(description="in the target's own unit", examples=[encoder["target"]["mean"]])
+        self.schema = create_model("Result", __config__=STRICT, value=(float, described))
+
+    def answer(self, result: dict[str, Any]) -> dict[str, Any]:
+        return result
+
+    def label(self, value: Any) -> str:
+        """repr of the float; what float32 can't hold no training could take."""
+        usual = isinstance(value, int | float) and not isinstance(value, bool)
+        if not usual or not abs(value) <= LARGEST:  # so is NaN
+            raise invalid("label", f"{given(value)}; it needs a finite number, such as 1234.5, without quotes")
+        return repr(float(value))
+
+
+class Item(BaseModel):
+    model_config = STRICT
+    item: str = Field(description="its id")
+    title: str
+    score: float = Field(description="the larger, the better; to compare within one answer")
+
+
+class Ranking:
+    """The best items that the history does not hold, the best first."""
+
+    def __init__(self, encoder: dict[str, Any]):
+        self.labels = encoder["labels"]
+        title = (encoder.get("titles") or self.labels)[0]
+        example = [{"item": self.labels[0], "title": title, "score": 3.2}]
+        described = Field(description="the best first", examples=[example])
+        self.schema = create_model("Result", __config__=STRICT, items=(list[Item], described))
+
+    def answer(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Without what was seen, which fills the list where little else is left: its score is −inf."""
+        rows = zip(result["items"], result["titles"], result["scores"], strict=True)
+        return {"items": [{"item": a, "title": b, "score": score} for a, b, score in rows if score > -math.inf]}
+
+    def label(self, value: Any) -> str:
+        return known(value, self.labels, "items")
+
+
+def known(value: Any, labels: list[str], name: str) -> str:
+    """The label that `value` means: 7 and "7" are "7"; Invalid with the nearest where there is none."""
+    text = word(value) if isinstance(value, str | int | float) else None
+    if text in labels:
+        return text
+    near = difflib.get_close_matches(text[:100], labels, n=1) if text else []
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    listed = ", ".join(labels[:SHOWN]) + (", …" if len(labels) > SHOWN else "")
+    raise invalid("label", f"{given(value)}, which is none of the {len(labels):,} {name}.{hint} They are: {listed}")

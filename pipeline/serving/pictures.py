@@ -1,0 +1,158 @@
+"""Pictures as people send them: files, bounded before they are decoded, or their pixels as numbers."""
+
+import base64
+import binascii
+import io
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import numpy as np
+from PIL import Image
+from pydantic import ConfigDict, Field, WithJsonSchema, create_model
+
+from pipeline.data.encoding import encode
+from pipeline.encoders import image as encoding
+from pipeline.project.errors import DataError
+from pipeline.serving.bodies import STRICT, checked, each, given, invalid, joined
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+FILE = f"the base64 of a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file, or a data: URL of one"
+URL = re.compile(r"data:[\w.+/-]*;base64,", re.ASCII)
+# A scan of a progressive JPEG goes over the whole picture, in 45 bytes at the least; cameras write about ten
+SCAN, SCANS = b"\xff\xda", 200
+NUMBERS, BYTES = frozenset({int, float}), frozenset(range(256))
+
+
+class Pictures:
+    """A record is uint8 (C, H, W)."""
+
+    def __init__(self, encoder: dict[str, Any], raw: list[Any], pixels: int):
+        self.encoder, self.shape, self.pixels = encoder, tuple(encoder["shape"]), pixels
+        self.forms = {len(form): form for form in encoding.forms(self.shape)}
+        self.examples = [self.asked(np.asarray(one, np.uint8).reshape(self.shape)) for one in raw]
+        schema = {"anyOf": [rectangle(form) for form in self.forms.values()]}
+        self.schema = create_model(
+            "Record",
+            __config__=STRICT | ConfigDict(json_schema_extra=self.either),
+            image=(str, Field(None, description=FILE)),
+            pixels=(
+                Annotated[list[Any], WithJsonSchema(schema)],
+                Field(None, description=encoding.allowed(self.shape)),
+            ),
+        )
+
+    def either(self, schema: dict[str, Any]) -> None:
+        for field in schema["properties"].values():
+            field.pop("default")  # there is none: one of the two is given
+        schema["oneOf"] = [{"required": [name]} for name in schema["properties"]]
+        schema["examples"] = self.examples
+
+    def records(self, values: list[Any], places: list[str]) -> list[np.ndarray]:
+        """All of a request's pictures together may have as many pixels as one."""
+        left = self.pixels
+
+        def read(value: Any, place: str) -> np.ndarray:
+            nonlocal left
+            asked = checked(self.schema, value, place, self.unknown)
+            if len(asked) != 1:
+                raise invalid(joined(place, "image"), f"{len(asked)} pictures were given; it needs image or pixels")
+            if "pixels" in asked:
+                return self.of_pixels(asked["pixels"], joined(place, "pixels"))
+            field = joined(place, "image")
+            content = decoded(asked["image"], field)
+            left -= measured(content, left, self.pixels, field)
+            return self.of_file(content, field)
+
+        return each(read, values, places)
+
+    def picture(self, content: bytes) -> np.ndarray:
+        """Of the content of a file."""
+        measured(content, self.pixels, self.pixels, "image")
+        return self.of_file(content, "image")
+
+    def of_file(self, content: bytes, field: str) -> np.ndarray:
+        try:
+            return encoding.read(content, self.shape)
+        except Exception as error:  # Pillow's decoders meet foreign bytes with errors of any type
+            reason = str(error) if isinstance(error, DataError) else "no picture that can be read"
+            raise invalid(field, f"{reason}; it needs {FILE}") from error
+
+    def of_pixels(self, pixels: list[Any], field: str) -> np.ndarray:
+        depth, first = 0, pixels
+        while isinstance(first, list) and depth <= len(self.shape):
+            depth, first = depth + 1, first[0] if first else None
+        if depth not in self.forms:
+            raise invalid(field, f"{given(pixels)}; it needs {encoding.allowed(self.shape)}")
+        for place, message in odd(pixels, self.forms[depth], field):
+            raise invalid(place, message)
+        return np.array(pixels, np.uint8).reshape(self.shape)
+
+    def unknown(self, key: str) -> str:
+        return "a picture has no such key; it needs image or pixels"
+
+    def asked(self, record: np.ndarray) -> dict[str, str]:
+        return {"image": "data:image/png;base64," + base64.b64encode(self.stored(record, record)).decode()}
+
+    def stored(self, record: np.ndarray, row: np.ndarray) -> bytes:
+        """A PNG of `row` (C, H, W)."""
+        pixels = row[0] if len(row) == 1 else row.transpose(1, 2, 0)  # (H, W) or (H, W, 3)
+        file = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG", compress_level=1)
+        return file.getvalue()
+
+    def encoded(self, records: list[np.ndarray]) -> np.ndarray:
+        return encode(self.encoder, records)
+
+
+def rectangle(form: tuple[int, ...]) -> dict[str, Any]:
+    """The JSON schema of nested lists of this shape."""
+    schema: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": 255}
+    for length in reversed(form):
+        schema = {"type": "array", "items": schema, "minItems": length, "maxItems": length}
+    return schema
+
+
+def odd(value: Any, form: tuple[int, ...], field: str) -> Iterator[tuple[str, str]]:
+    """Where nested lists are not of this shape, or no bytes: (field, message)."""
+    if not isinstance(value, list):
+        yield field, f"{given(value)}; it needs a list of {form[0]}"
+    elif len(value) != form[0]:
+        yield field, f"a list of {len(value)} was given; it needs {form[0]}"
+    elif len(form) > 1:
+        for place, one in enumerate(value):
+            yield from odd(one, form[1:], f"{field}.{place}")
+    elif not (NUMBERS.issuperset(map(type, value)) and BYTES.issuperset(value)):
+        place = next(place for place, one in enumerate(value) if type(one) not in NUMBERS or one not in BYTES)
+        yield f"{field}.{place}", f"{given(value[place])}; it needs a whole number, 0 to 255"
+
+
+def decoded(text: str, field: str) -> bytes:
+    start = URL.match(text)
+    try:
+        return base64.b64decode(text[start.end() :] if start else text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise invalid(field, f"{given(text)}, which is not base64: {error}; it needs {FILE}") from None
+
+
+def measured(content: bytes, left: int, pixels: int, field: str) -> int:
+    """How many pixels the file's header says, `left` at most; nothing is decoded."""
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+            width, height = picture.size
+            form = picture.format
+            moving = form != "MPO" and getattr(picture, "is_animated", False)  # MPO: of a camera, the picture first
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise invalid(field, f"{error}; allowed are {pixels:,} pixels (serving.pixels)") from None
+    except Exception as error:  # as above
+        raise invalid(field, f"the file is no picture of a known format; it needs {FILE}") from error
+    if width * height > left:
+        room = "" if left == pixels else f", of which {left:,} are left"
+        raise invalid(
+            field, f"the picture has {width:,} × {height:,} pixels; a request has {pixels:,}{room} (serving.pixels)"
+        )
+    if form in ("JPEG", "MPO") and content.count(SCAN) > SCANS:
+        raise invalid(field, f"the JPEG has more than {SCANS} scans; save it anew")
+    if moving:
+        raise invalid(field, "the file holds several pictures; give one of them")
+    return width * height
