@@ -9,17 +9,20 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 
 from pipeline.config.arguments import chosen
+from pipeline.config.schema import Config
 from pipeline.project import paths
 from pipeline.project.errors import RatchetError, RegistryError
 from pipeline.project.processes import end_with
 from pipeline.project.secrets import redact
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 AGAIN = 2.0  # seconds before a watcher that has died is started again
 
 
@@ -28,7 +31,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("overrides", nargs="*", metavar="setting=value", help="such as serving.scrub=true")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for every network; then with --token-file")
     parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--workers", type=int, default=1, help="processes that answer")
+    parser.add_argument(
+        "--workers", type=int, choices=range(1, 129), default=1, metavar="N", help="processes that answer"
+    )
     parser.add_argument(
         "--token-file", help="a file whose one line every request has to bring: Authorization: Bearer …"
     )
@@ -51,7 +56,7 @@ def watched(name: str, seconds: float) -> int:
     return 0
 
 
-def served(config: object, options: argparse.Namespace, arguments: list[str]) -> int:
+def served(config: Config, options: argparse.Namespace, arguments: list[str]) -> int:
     numbers = paths.scratch()
     atexit.register(shutil.rmtree, numbers, ignore_errors=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(numbers)  # read when its package is imported
@@ -64,6 +69,9 @@ def served(config: object, options: argparse.Namespace, arguments: list[str]) ->
     token = paths.typed(options.token_file) if options.token_file else None
     if token is not None and not token.is_file():
         raise RatchetError(f"--token-file {options.token_file} does not exist.\nType: openssl rand -hex 32 > {token}")
+    require_port(options.host, options.port)
+    if token is None and options.host not in LOOPBACK:
+        print(f"warning: whoever reaches {options.host} may predict and label; see --token-file", file=sys.stderr)
     Store(app.database(config.serving)).close()  # what is wrong with it is said before anything is served
     first(arguments)
     given = {"serving": config.serving.model_dump(mode="json"), "host": options.host}
@@ -86,6 +94,16 @@ def served(config: object, options: argparse.Namespace, arguments: list[str]) ->
         server_header=False,
     )
     return 0
+
+
+def require_port(host: str, port: int) -> None:
+    try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            pass
+    except OSError as error:
+        raise RatchetError(
+            f"{host}:{port} can't be used: {error.strerror or error}.\nType: ratchet serve --port {port + 1}"
+        ) from None
 
 
 def first(arguments: list[str]) -> None:

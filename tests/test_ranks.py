@@ -17,7 +17,7 @@ from tests.trackers import free_port
 
 WEIGHTS = "models/bundle/weights.safetensors"
 SMALL = ["model.widths=[32]", "training.max_epochs=2", "trainer.threads=1", "trainer=cpu"]
-TWO = [*runs.TINY, "training.max_epochs=36", "trainer=cpu", "trainer.devices=2"]
+TWO = [*runs.TINY, "training.max_epochs=24", "trainer=cpu", "trainer.devices=2"]
 TWO += ["tracking.log_every_steps=1"]
 
 
@@ -133,14 +133,14 @@ def test_after_any_death_two_ranks_end_with_the_same_bytes_in_the_same_run(proje
     prepared, whole = runs.copied(project, "killed"), project
     run("train", *TWO)
 
-    launcher = at(prepared, "epoch 8/", TWO)
+    launcher = at(prepared, "epoch 5/", TWO)
     launcher.send_signal(signal.SIGTERM)
     output, _ = launcher.communicate(timeout=60)
     assert launcher.returncode == 143, output
     (run_id,) = runs.run_ids(prepared)
     assert runs.journal(prepared, run_id)[-1]["value"] == "KILLED"
 
-    launcher = at(prepared, "epoch 15/", TWO)
+    launcher = at(prepared, "epoch 10/", TWO)
     ranks(launcher)[1].kill()
     output, _ = launcher.communicate(timeout=120)
     assert launcher.returncode == 0, output

@@ -51,8 +51,8 @@ def only_version(port: int, name: str) -> str:
 
 LOST = {
     "POST": ["model-versions/create", "registered-models/create", "logged-models", "registered-models/alias"],
-    "GET": ["runs/get", "metrics/get-history", "config.yaml"],
-    "PUT": ["MLmodel", "weights.safetensors"],
+    "GET": ["metrics/get-history", "config.yaml"],
+    "PUT": ["weights.safetensors"],
 }
 
 

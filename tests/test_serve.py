@@ -39,7 +39,8 @@ def project(tmp_path_factory: pytest.TempPathFactory, prepared_once: Path, uri: 
     """With two versions, of which 1 is champion; in bundle-1/ and bundle-2/ lie their bundles."""
     project = shutil.copytree(prepared_once, tmp_path_factory.mktemp("serving") / "project")
     for version, settings in ((1, STRONG), (2, ["model.widths=[32]"])):
-        registered.register(project, *settings, MLFLOW_TRACKING_URI=uri)
+        for verb in (["compose", *settings], ["train", "--locked"], ["evaluate", "--locked"], ["register", "--locked"]):
+            registered.good(project, *verb, MLFLOW_TRACKING_URI=uri)
         shutil.copytree(project / "models/bundle", project / f"bundle-{version}")
     point(uri, 1)
     return project
@@ -182,6 +183,19 @@ def test_a_kill_loses_no_label_and_a_tracker_that_is_away_stops_no_start(project
         children = psutil.Process(again.process.pid).children(recursive=True)
         assert stop(again) == 0
     assert psutil.wait_procs(children, timeout=10)[1] == [], "nothing of it is left"
+
+
+def test_a_port_that_is_taken_is_refused(service: Service, project: Path):
+    port = service.uri.rpartition(":")[2]
+    done = runs.called(project, "serve", "--port", port)
+    assert done.returncode == 1
+    assert f"127.0.0.1:{port} can't be used: Address already in use" in done.stderr
+    assert f"ratchet serve --port {int(port) + 1}" in done.stderr
+
+
+def test_another_content_type_is_refused(service: Service):
+    status, refused = service.asked("/predict", b"{}", {"Content-Type": "text/plain"})
+    assert (status, "application/json" in refused["detail"][0]["message"]) == (415, True)
 
 
 def test_without_a_champion_it_says_what_to_type(prepared_once: Path, tmp_path: Path):

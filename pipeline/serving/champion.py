@@ -56,6 +56,8 @@ def look(name: str) -> dict[str, Any]:
         found, problem = {**kept, **laid_out(name)}, None
     except RatchetError as error:
         found, problem = kept, redact(str(error))
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the one before is served
+        found, problem = kept, redact(f"the champion can't be loaded: {type(error).__name__}: {error}")
     if problem and problem != (before or {}).get("problem"):
         print(f"ratchet serve: {problem}", file=sys.stderr, flush=True)
     state = {**found, "problem": problem, "looked": time.time()}

@@ -3,9 +3,9 @@
 import asyncio
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.models.bundle import Bundle
-from pipeline.project.errors import RatchetError
 from pipeline.serving import champion
 from pipeline.serving.forms import Form
 
@@ -27,11 +27,13 @@ class Model:
 class Loaded:
     """`model`: what is served now, None before the first; `problem`: why it is not what MLflow says, or None."""
 
-    def __init__(self, limits: dict[str, int], stale: float):
-        self.limits, self.stale = limits, stale + STALE
+    def __init__(self, limits: dict[str, int], seconds: float):
+        """`limits`: of Form; `seconds` between two looks of the process that asks MLflow."""
+        self.limits, self.stale = limits, seconds + STALE
         self.model: Model | None = None
         self.problem: str | None = "nothing is loaded yet"
-        self.refused: str | None = None  # the digest that this worker could not load
+        self.tried: tuple[str, int] | None = None  # digest and version
+        self.failure: str | None = None  # of the last try
 
     async def follow(self) -> None:
         while True:
@@ -39,26 +41,23 @@ class Loaded:
             await asyncio.sleep(LOOKED)
 
     async def look(self) -> None:
-        state = champion.pointer()
-        if state is None:
-            return
-        wanted = state["digest"]
-        if wanted and wanted != self.refused and (self.model is None or self.model.digest != wanted):
-            try:
-                self.model = await asyncio.to_thread(self.load, state)
-            except RatchetError as error:
-                self.refused = wanted
-                self.problem = str(error)
-                return
-        if self.model is not None and wanted == self.model.digest and state["version"] != self.model.version:
-            self.model = await asyncio.to_thread(self.load, state)  # the same bundle under another number
-        silent = time.time() - state["looked"]
-        if wanted != self.refused:
-            self.problem = state["problem"]
-        if self.problem is None and silent > self.stale:
-            self.problem = f"nobody has looked for a new champion for {silent:.0f} seconds.\nStart the service anew"
+        try:
+            state = champion.pointer()
+            if state is not None:
+                await self.take(state)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the model before is served, and /health tells
+            self.failure = self.problem = f"{type(error).__name__}: {error}"
 
-    def load(self, state: dict) -> Model:
+    async def take(self, state: dict[str, Any]) -> None:
+        wanted = state["digest"], state["version"]
+        if wanted[0] and wanted != self.tried:
+            self.tried, self.failure = wanted, None
+            self.model = await asyncio.to_thread(self.load, state)
+        silent = time.time() - state["looked"]
+        late = f"nobody has looked for a new champion for {silent:.0f} seconds.\nStart the service anew"
+        self.problem = self.failure or state["problem"] or (late if silent > self.stale else None)
+
+    def load(self, state: dict[str, Any]) -> Model:
         place = champion.folder(state["digest"])
         bundle = Bundle.load(place / champion.BUNDLE)
         form = Form(bundle.encoder, champion.examples(place, bundle.encoder), **self.limits)

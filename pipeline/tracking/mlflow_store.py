@@ -24,7 +24,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
 DENIED = ("PERMISSION_DENIED", "UNAUTHENTICATED")
 RUN_TAG = "ratchet.run_id"
-RETRIES = 2  # of a verb's requests, at once and after 2 seconds
+RETRIES = 2  # of a verb's requests: at once, and within a second
 
 
 def tracking_uri() -> str:
@@ -135,7 +135,7 @@ def is_denial(error: Exception) -> bool:
 @contextmanager
 def retries(count: int) -> Iterator[None]:
     """Within it MLflow's client asks again, up to `count` times, where an answer was lost or a server failed."""
-    names = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(count), "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1"}
+    names = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(count), "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0"}
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(names)
     try:

@@ -10,6 +10,7 @@ const FEW = 30; // values of a category that a list to select from can hold, or 
 
 const $ = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 6 });
+const scores = new Intl.NumberFormat("en", { minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
 const percent = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
 
 let about; // what /about answered
@@ -101,14 +102,15 @@ async function load() {
 
 const fields = new Map(); // the field's name in the API → {control, error}
 
-/** A labelled control; `name` is what the API calls it. */
+/** A labelled control, with what stands around it; `name` is what the API calls it. */
 function field(name, text, control, ...more) {
+  const framed = control.parentElement ?? control;
   const id = `field-${fields.size}`;
   control.id ||= id;
   const error = make("p", { class: "error", id: `${id}-error` });
   control.setAttribute("aria-describedby", error.id);
   fields.set(name, { control, error });
-  return make("div", { class: "field" }, make("label", { for: control.id }, text), control, ...more, error);
+  return make("div", { class: "field" }, make("label", { for: control.id }, text), framed, ...more, error);
 }
 
 /** Shows a problem beside its field; false where the page has no such field. */
@@ -205,7 +207,8 @@ const SHOW = {
     tell($("label"), number.format(value));
   },
   ranking({ items }) {
-    tell($("label"), items.length ? `First of ${items.length}: ${items[0].title}` : "Nothing is left to rank.");
+    tell($("label"), items.length ? items[0].title : "Nothing is left to rank.");
+    $("answer").hidden = !items.length;
     $("ranking").replaceChildren(...items.map(ranked));
   },
 };
@@ -235,20 +238,21 @@ function bar() {
 function ranked({ item, title, score }) {
   const choose = make("button", { type: "button", "data-label": item, class: "choose" }, "I’d choose this");
   choose.setAttribute("aria-label", `I’d choose ${title}`);
-  choose.addEventListener("click", () => feedback(item));
-  return make("li", {}, make("span", {}, title), make("span", { class: "number quiet" }, number.format(score)), choose);
+  choose.addEventListener("click", () => feedback(item, title));
+  return make("li", {}, make("span", {}, title), make("span", { class: "number quiet" }, scores.format(score)), choose);
 }
 
 // ---- feedback
 
-function feedback(label) {
+/** Says what is right; `name` is what a person calls the label. */
+function feedback(label, name) {
   return asking(async () => {
     unmark();
     const answer = await call("feedback", { prediction_id: shown.prediction_id, label });
     const words = {
-      stored: `Stored: ${answer.label} is right. Thank you.`,
-      known: `This was known already: ${answer.label}.`,
-      corrected: `Corrected: ${answer.label} is right.`,
+      stored: `Stored: ${name ?? answer.label} is right. Thank you.`,
+      known: `This was known already: ${name ?? answer.label}.`,
+      corrected: `Corrected: ${name ?? answer.label} is right.`,
     };
     say(words[answer.status]);
     correcting(false);
@@ -256,8 +260,8 @@ function feedback(label) {
 }
 
 function right() {
-  const best = { classification: () => shown.label, regression: () => shown.value, ranking: () => shown.items[0]?.item };
-  return feedback(best[about.task]());
+  if (about.task === "ranking") return feedback(shown.items[0].item, shown.items[0].title);
+  return feedback(about.task === "regression" ? shown.value : shown.label);
 }
 
 /** Opens or closes what asks for the right answer. */
@@ -291,8 +295,9 @@ function askNumber() {
 }
 
 function askItem() {
-  const choose = (item) => feedback(item.item);
-  return [make("p", {}, "Choose in the list above, or another:"), search("label", "Search for another item", "Choose", choose)];
+  const choose = ({ item, title }) => feedback(item, title);
+  const listed = make("p", {}, "Choose in the list above, or another:");
+  return [listed, search("label", "Search for another item", "Choose", choose)];
 }
 
 function asked(text, control, read) {
@@ -353,7 +358,8 @@ function tableInput() {
       const bad = about.columns.filter((column, place) => controls[place].validity.badInput);
       bad.forEach(({ name, type }) => mark({ field: name, message: `This is no ${type}.` }));
       if (bad.length) return null;
-      return Object.fromEntries(about.columns.map((column, place) => [column.name, cell(column, controls[place].value)]));
+      const cells = about.columns.map((column, place) => [column.name, cell(column, controls[place].value)]);
+      return Object.fromEntries(cells);
     },
     show: set,
     clear: () => set({}),
@@ -367,11 +373,12 @@ function columnControl(column, place) {
     const options = ["", ...known].map((value) => make("option", { value }, value || "(missing)"));
     return make("select", { onchange: changed }, ...options);
   }
-  if (type === "number") return make("input", { type: "number", step: "any", oninput: changed, placeholder: "(missing)" });
+  const typed = { oninput: changed, placeholder: "(missing)" };
+  if (type === "number") return make("input", { type: "number", step: "any", ...typed });
   if (type === "date") return make("input", { type: dateControl(name), step: "any", oninput: changed });
   const list = make("datalist", { id: `values-${place}` }, ...known.map((value) => make("option", { value })));
   $("examples").after(list);
-  return make("input", { type: "text", list: list.id, oninput: changed, placeholder: "(missing)" });
+  return make("input", { type: "text", list: list.id, ...typed });
 }
 
 /** The control that can hold a date as the examples write it; theirs alone tells whether it has a time. */
@@ -439,12 +446,14 @@ function search(name, text, verb, choose) {
       const query = control.value.trim();
       const items = query ? await call(`items?query=${encodeURIComponent(query)}`) : [];
       if (query !== control.value.trim()) return; // an older question was answered late
-      tell(found, query ? `${items.length || "Nothing"} found${items.length === FOUND ? ", the first; type more" : ""}` : "");
+      const more = items.length === FOUND ? ", the first; type more" : "";
+      tell(found, query ? `${items.length || "Nothing"} found${more}` : "");
       list.replaceChildren(...items.map(line));
     });
   const line = (entry) => {
     const label = { type: "button", "aria-label": `${verb} ${entry.title}`, "data-label": entry.item };
-    return make("li", {}, make("span", {}, entry.title), make("button", { ...label, onclick: () => choose(entry) }, verb));
+    const button = make("button", { ...label, onclick: () => choose(entry) }, verb);
+    return make("li", {}, make("span", {}, entry.title), button);
   };
   const control = make("input", { type: "search", id: `search-${name}`, autocomplete: "off" });
   control.addEventListener("input", () => {
@@ -461,12 +470,13 @@ function search(name, text, verb, choose) {
 
 // ---- pictures
 
+const FORMATS = "image/png,image/jpeg,image/webp,image/bmp,image/gif";
 const SIDE = 280; // units of the paper's longer side
 const PEN = 24; // units of the pen's width
 const RUBBER = 48;
 const STEP = 7; // units of an arrow key
 const BOX = 20 / 28; // share of the picture that a digit of MNIST fills
-const LINE = 2.4 / 28; // and of its strokes' width
+const LINE = 2.7 / 28; // and of its strokes' width
 const LARGEST = 5; // times that a small drawing is enlarged at most
 
 function pictureInput() {
@@ -494,13 +504,13 @@ function pictureInput() {
     target.value = "";
     predict();
   };
-  const file = make("input", { type: "file", accept: "image/png,image/jpeg,image/webp,image/bmp,image/gif", onchange: takeFile });
+  const file = make("input", { type: "file", accept: FORMATS, onchange: takeFile });
   const choose = make("label", { class: "button" }, "Choose a picture", file);
   const drawable = channels === 1;
   if (drawable) new Pen(paper, drawn);
   const tools = make("div", { class: "row" }, ...(drawable ? [rubberButton(paper)] : []), choose);
-  const framed = make("div", { class: "paper" }, paper.canvas, paper.pen);
-  const labelled = field("image", drawable ? "Drawing" : "Picture", paper.canvas, framed, hint(drawable), tools);
+  make("div", { class: "paper" }, paper.canvas, paper.pen);
+  const labelled = field("image", drawable ? "Drawing" : "Picture", paper.canvas, hint(drawable), tools);
   fields.set("pixels", fields.get("image"));
   $("fields").replaceChildren(labelled);
   return {
