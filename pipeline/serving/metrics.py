@@ -1,9 +1,5 @@
 """What Prometheus is told; workers count into files of one folder, so that each can tell of all."""
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -23,15 +19,9 @@ def batch(records: int, seconds: float) -> None:
     NETWORK.observe(seconds)
 
 
-@contextmanager
-def request() -> Iterator[Callable[[str, int], None]]:
-    began = time.perf_counter()
-
-    def seen(path: str, status: int) -> None:
-        REQUESTS.labels(path, str(status)).inc()
-        DURATION.labels(path).observe(time.perf_counter() - began)
-
-    yield seen
+def request(path: str, status: int, seconds: float) -> None:
+    REQUESTS.labels(path, str(status)).inc()
+    DURATION.labels(path).observe(seconds)
 
 
 def text() -> bytes:
