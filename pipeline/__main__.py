@@ -27,6 +27,8 @@ VERBS = {
     "reproduce": "make a version again from its commit and data, and compare",
     "predict": "score a file with the champion, or with a bundle",
     "serve": "answer over HTTP with the champion, and keep what was said to be right",
+    "feedback": "show how the champion does in use, and retrain on the labels that came",
+    "export": "write the champion as an ONNX file",
     "sync": "ship journals that wait to the MLflow server",
     "doctor": "say what is here, what is wrong, and what to type",
     "ui": "open MLflow's UI on what was made",

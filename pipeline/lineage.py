@@ -71,6 +71,12 @@ def data(about: dict[str, Any]) -> list[str]:
     told = [f"{about['name'] or 'its name is not known'}, fingerprint {about['fingerprint']}"]
     told += [f"{name}: {split['rows']:,} rows, SHA-256 {split['sha256']}" for name, split in about["splits"].items()]
     told += [f"{name}: {one['bytes']:,} bytes, SHA-256 {one['sha256']}" for name, one in about["files"].items()]
+    if use := about["feedback"]:
+        given = ", ".join(f"version {version}: {count:,}" for version, count in use["versions"].items())
+        told.append(
+            f"labels from use: {use['joined']:,} in train, {use['held_back']:,} held back, "
+            f"{use['unusable']:,} unusable; given on answers of {given}; SHA-256 {use['sha256']}"
+        )
     if folder := about["folder"]:
         told.append(f"{folder['folder']}: {folder['files']:,} files, SHA-256 of their list {folder['sha256']}")
     return told

@@ -25,6 +25,9 @@ def summary(spec: dict[str, Any]) -> str:
     lines = [f"{'split':<6}{'rows':>11}{'quarantined':>13}"]
     for name, split in spec["splits"].items():
         lines.append(f"{name:<6}{split['rows']:>11,}{split['quarantined']:>13,}")
+    if told := spec.get("feedback"):
+        given = ", ".join(f"{count:,} on answers of version {version}" for version, count in told["versions"].items())
+        lines.append(f"labels from use ({given}): {told['joined']:,} in train, {told['held_back']:,} held back")
     if spec["counts"]["quarantined"]:
         lines.append(f"reasons: {paths.PROCESSED / store.QUARANTINE}")
     return "\n".join([*lines, f"{paths.PROCESSED}: data fingerprint {spec['fingerprint'][:12]}"])

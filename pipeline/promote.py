@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import lock
-from pipeline.config.schema import Config
+from pipeline.config.schema import Config, Gate
 from pipeline.data import records
 from pipeline.project import paths
 from pipeline.project.errors import RatchetError, RegistryError
 from pipeline.project.files import sha256, write_json, write_text
 from pipeline.project.secrets import redact
-from pipeline.registry import champion, gate, verdict, versions
+from pipeline.registry import champion, gate, use, verdict, versions
 from pipeline.registry.aliases import CHALLENGER, CHAMPION, by_alias
-from pipeline.registry.contest import Contest, measured
+from pipeline.registry.contest import Contest, asked, measured
 from pipeline.tracking import mlflow_store
 
 PROMOTED, REFUSED, UNDECIDED = 0, 1, 2
@@ -121,16 +121,31 @@ def judged(
         "data": {"test_sha256": test.sha256, "test_rows": len(test)},
         "gate": settings.model_dump(mode="json"),
         "comparison": None,
+        "beside": None,
         "summary": f"first champion, on {len(test):,} rows",
     }
     if seen.champion is not None:
         before = measured(client, client.get_model_version(version.name, str(seen.champion)), test, settings.metric)
         contest = Contest(test, challenger, before)
-        gain = gate.gain_of(settings, contest)
-        found += gate.against(settings, contest, gain)
-        report |= {"comparison": gain, "summary": gate.summary(settings, gain)}
+        compared, facts = comparison(client, settings, contest)
+        found += compared
+        report |= facts | {"data": report["data"] | facts["data"]}
     report |= {"conditions": gate.as_report(found), "failed": [each.name for each in found if not each.passed]}
     return found, report
+
+
+def comparison(client: Any, settings: Gate, contest: Contest) -> tuple[list[gate.Condition], dict[str, Any]]:
+    """Of challenger and champion, also on labels from use if enough of them were held back."""
+    held = records.held_back()
+    if held is None or len(held) < settings.least_rows:
+        gain = gate.gain_of(settings, contest)
+        found, facts = list(gate.against(settings, contest, gain)), {"comparison": gain, "data": {}}
+    else:
+        sides = (asked(client, one, held, settings.metric) for one in (contest.challenger, contest.champion))
+        found, gain, beside = use.judged(settings, contest, Contest(held, *sides))
+        data = {"held_back_sha256": held.sha256, "held_back_rows": len(held)}
+        facts = {"comparison": gain, "beside": beside, "data": data}
+    return found, facts | {"summary": gate.summary(settings, gain)}
 
 
 def write(report: dict[str, Any], dry_run: bool) -> None:

@@ -176,8 +176,8 @@ def prepared_once(tmp_path_factory: pytest.TempPathFactory, project_files: list[
     def make(folder: Path) -> None:
         clone(folder, project_files)
         shutil.copyfile(empty_database, folder / "mlflow.db")
-        for verb in ("download", "preprocess"):
-            command = [sys.executable, "-m", "pipeline", verb]
+        for verb in (["download"], ["feedback", "--bring"], ["preprocess"]):
+            command = [sys.executable, "-m", "pipeline", *verb]
             subprocess.run(command, cwd=folder, env=lean(), check=True, capture_output=True)
 
     return made_once(tmp_path_factory, "prepared", make)

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests import runs
 from tests.conftest import lean
 
-STAGES = ["compose", "download", "preprocess", "train", "evaluate"]
+STAGES = ["compose", "download", "feedback", "preprocess", "train", "evaluate"]
 
 
 def good(project: Path, *arguments: str, **env: str) -> str:

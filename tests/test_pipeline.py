@@ -14,7 +14,7 @@ from pipeline.config.checking import checked
 from tests import runs
 from tests.conftest import clone, lean
 
-STAGES = ["compose", "download", "preprocess", "train", "evaluate", "register"]
+STAGES = ["compose", "download", "feedback", "preprocess", "train", "evaluate", "register"]
 BIN = Path(sys.executable).parent
 
 

@@ -65,6 +65,9 @@ def mirror() -> Iterator[Server]:
     server.server_close()
 
 
+STAGES = (["compose"], ["download"], ["feedback", "--bring"], ["preprocess"], ["train"])
+
+
 def test_nothing_that_is_left_behind_holds_a_secret(project: Path, mirror: Server, tmp_path: Path, empty_database):
     address = mirror.url("{file}.gz?token=${oc.env:MIRROR_TOKEN}")
     use(project, digits.idx_files(), mirrors=[{"url": address, "unpack": "gzip"}])
@@ -73,7 +76,7 @@ def test_nothing_that_is_left_behind_holds_a_secret(project: Path, mirror: Serve
     known = KEPT | {"TMPDIR": str(tmp_path / "tmp")}
     away = known | {"MLFLOW_TRACKING_URI": f"http://me:{PASSWORD}@127.0.0.1:9"}
     there = known | {"MLFLOW_TRACKING_URI": f"http://me:{PASSWORD}@127.0.0.1:{port}"}
-    said = [registered.good(project, *verb, **away) for verb in (["compose"], ["download"], ["preprocess"], ["train"])]
+    said = [registered.good(project, *verb, **away) for verb in STAGES]
     said.append(registered.good(project, "evaluate", **away))
     refused = runs.called(project, "register", **away)
     assert refused.returncode == 1

@@ -10,7 +10,7 @@ from scipy import stats
 from pipeline.config.schema import Gate
 from pipeline.data.records import HeldOut
 from pipeline.evaluation.statistics import bootstrap, interval, p_value
-from pipeline.registry import gate
+from pipeline.registry import gate, use
 from pipeline.registry.contest import Contest, Measured
 
 SETTINGS = Gate(
@@ -25,6 +25,8 @@ SETTINGS = Gate(
     latency_ms=None,
     size_mb=None,
     calibration_error=None,
+    live_loss=0.01,
+    live_agreement=0.9,
     minimum={},
 )
 # Heights of crossed less self-fertilised maize, in eighths of an inch: Darwin, 1876; Fisher, 1935, sections 17 and 21
@@ -123,3 +125,44 @@ def test_a_class_or_slice_that_certainly_loses_refuses_a_gain():
     assert "2 compared" in found["certain loss of a slice"].detail
     few = passes(values, **more | {"least_rows": 101})  # of too few rows
     assert all(each.passed for each in few.values())
+
+
+def on_use(test: np.ndarray, used: np.ndarray, **more: Any) -> dict[str, bool]:
+    """Which conditions pass; values (N, 2) of challenger and champion on the test split and on labels from use."""
+
+    def contest(values: np.ndarray) -> Contest:
+        held = HeldOut(None, ["a"] * len(values), pl.DataFrame(), "")
+        return Contest(held, *(Measured(None, "classification", column, 1.0, 1, 1.0) for column in values.T))
+
+    conditions, _, _ = use.judged(SETTINGS.model_copy(update=more), contest(test), contest(used))
+    return {each.name: each.passed for each in conditions}
+
+
+def test_two_chances_of_models_that_are_equal_are_no_more_than_one():
+    rounds = [on_use(right(2000, seed, 0.0, 0.01), right(300, 9999 - seed, 0.0, 0.2)) for seed in range(300)]
+    assert 0.003 < sum(all(found.values()) for found in rounds) / 300 <= 0.05
+
+
+def test_a_gain_on_labels_from_use_must_cost_nothing_on_the_test_split():
+    gain = right(400, 0, 0.1, 0.2)
+    assert all(on_use(right(10_000, 0, 0.0, 0.02), gain).values())
+    found = on_use(right(10_000, 0, -0.03, 0.05), gain)
+    assert [name for name, passed in found.items() if not passed] == ["possible loss on the test split"]
+    assert not all(on_use(right(100, 0, 0.0, 0.05), gain).values()), "of so few rows it is not known"
+
+
+def test_labels_that_are_wrong_agree_with_no_model():
+    """Of 30% wrong labels even the best model is right on 70%."""
+    gain, wrong = right(400, 0, 0.1, 0.2), np.random.default_rng(0).random(400) < 0.3
+    gain[wrong] = np.random.default_rng(1).random((400, 2))[wrong] < 0.1
+    gain[~wrong, 0] = 1.0
+    found = on_use(right(10_000, 0, 0.0, 0.02), gain)
+    assert [name for name, passed in found.items() if not passed] == ["agreement of labels from use"]
+    assert all(on_use(right(10_000, 0, 0.0, 0.02), gain, live_agreement=None).values())
+
+
+def test_a_gain_on_the_test_split_may_not_be_a_loss_in_use():
+    gain = right(2000, 0, 0.05, 0.1)
+    assert all(on_use(gain, right(400, 0, 0.0, 0.1)).values())
+    found = on_use(gain, right(400, 0, -0.1, 0.2))
+    assert [name for name, passed in found.items() if not passed] == ["certain loss on labels from use"]

@@ -1,16 +1,17 @@
 """The settings, typed. No defaults here: each setting has its one home in conf/ or params.yaml."""
 
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from pipeline.config.data import AnyData, AnyEncoder, without_secret
 from pipeline.config.model import AnyModel
-from pipeline.config.section import Amount, Count, Name, Positive, Rate, Said, Section, Share
+from pipeline.config.section import Amount, Count, Name, Positive, Rate, Said, Section, Sha256, Share
 from pipeline.project.files import digest
 
 # What decides the model: what the config hash is made of, and what is adopted from a run
-HASHED = {"seed", "data", "pretrained", "model", "loss", "optimizer", "schedule", "training"}
+HASHED = {"seed", "data", "labels", "pretrained", "model", "loss", "optimizer", "schedule", "training"}
 
 
 class CrossEntropy(Section):
@@ -163,6 +164,8 @@ class Gate(Section):
     latency_ms: Rate | None
     size_mb: Rate | None
     calibration_error: Share | None
+    live_loss: Share
+    live_agreement: Share | None
     minimum: dict[str, float | str]  # a number, or another metric's name, such as baseline/majority/accuracy
 
 
@@ -180,6 +183,32 @@ class Serving(Section):
     hosts: list[str]
 
 
+class Labels(Section):
+    """Labels from use that preprocess joins to train: `ratchet feedback --export` names them in params.yaml."""
+
+    rows: Positive  # of data/feedback/labels.parquet
+    sha256: Sha256  # of that file
+    until: Positive  # number of the last of them in the feedback store
+    held_back: Share  # of them, for the gate; train gets the others
+
+
+def a_day(text: str) -> str:
+    date.fromisoformat(text)
+    return text
+
+
+class Feedback(Section):
+    since: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$"), AfterValidator(a_day)] | None
+    skip: list[Annotated[list[Positive], Field(min_length=2, max_length=2)]]
+    held_back: Annotated[float, Field(gt=0, lt=1)]
+    least: Positive
+    labels: Positive | None
+    score: bool
+    drift: bool
+    psi: Rate
+    watch_seconds: Rate
+
+
 class Config(Section):
     """Everything that a run is told, resolved and checked."""
 
@@ -187,6 +216,7 @@ class Config(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     cv: Annotated[int, Field(ge=2)] | None
     data: AnyData
+    labels: Labels | None
     pretrained: AnyEncoder
     model: AnyModel
     loss: Annotated[CrossEntropy | SquaredError | Huber, Field(discriminator="name")]
@@ -199,6 +229,7 @@ class Config(Section):
     registry: Registry
     gate: Gate
     serving: Serving
+    feedback: Feedback
 
     @property
     def hash(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 
 from pipeline.config.schema import Config
-from pipeline.data import store
+from pipeline.data import feedback, store
 from pipeline.data.splits import Fold, counts
 from pipeline.project import paths
 
@@ -19,6 +19,8 @@ def prepare(config: Config, fold: Fold | None = None, folder: Path = paths.PROCE
     kind = importlib.import_module(f"pipeline.data.{config.data.kind}")
     try:
         prepared = kind.prepare(paths.RAW, config, fold)
+        if config.labels:
+            prepared = feedback.joined(prepared, config.labels, paths.scratch())
         about = {
             "data": config.data.name,
             "kind": prepared.encoder["kind"],
@@ -29,6 +31,8 @@ def prepare(config: Config, fold: Fold | None = None, folder: Path = paths.PROCE
             "statistics": prepared.statistics,
             "examples": prepared.examples,
         }
+        if prepared.feedback:
+            about["feedback"] = prepared.feedback
         return store.write(prepared, about, folder)
     finally:
         clear_scratch()

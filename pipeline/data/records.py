@@ -9,6 +9,8 @@ import numpy as np
 import polars as pl
 
 from pipeline.data import store
+from pipeline.data.feedback import HELD_BACK
+from pipeline.data.used import raw
 from pipeline.project import paths
 
 NAME = "records.parquet"  # of data/processed; pictures and histories are read back from the split itself
@@ -38,6 +40,22 @@ def held_out(folder: Path = paths.PROCESSED) -> HeldOut:
         targets=[encoder["labels"][target] for target in targets] if encoder["labels"] else targets.astype(np.float64),
         slices=pl.DataFrame() if slices is None else pl.read_parquet(slices),
         sha256=spec["splits"]["test"]["sha256"],
+    )
+
+
+def held_back(folder: Path = paths.PROCESSED) -> HeldOut | None:
+    """The labels from use that nothing was trained on; None if this data has none."""
+    spec, encoder = store.load_spec(folder), store.load_encoder(folder)
+    path = store.file(HELD_BACK, spec, folder)
+    if path is None:
+        return None
+    table = pl.read_parquet(path)
+    labels = table["label"].to_list()
+    return HeldOut(
+        records=[raw(encoder, kind, record) for kind, record in table.select("kind", "record").iter_rows()],
+        targets=labels if encoder["labels"] else np.array(labels, np.float64),
+        slices=pl.DataFrame(),
+        sha256=spec["files"][HELD_BACK],
     )
 
 

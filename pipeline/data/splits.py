@@ -28,7 +28,7 @@ class Split:
 
     inputs: np.ndarray  # (N, …), as stored
     targets: np.ndarray  # (N,) int64, index of the class or item; float32 in a regression
-    rows: np.ndarray  # (N,) int64, row in the raw file, from 0
+    rows: np.ndarray  # (N,) int64, row in the raw file, from 0; of train −1 and below: of data/feedback
     quarantined: list[Unusable]
     slices: dict[str, list[str]] = field(default_factory=dict)  # name → the value of each row; of test alone
 
@@ -53,6 +53,7 @@ class Prepared:
     statistics: dict[str, Any]  # fitted on train alone
     examples: Any  # two raw records of test as a user would give them, in JSON's types
     files: dict[str, Path] = field(default_factory=dict)  # more that training needs: name in data/processed → source
+    feedback: dict[str, Any] | None = None  # of the labels from use that train got
 
 
 def counts(splits: Mapping[str, Split]) -> dict[str, int]:

@@ -138,8 +138,11 @@ def data(spec: dict[str, Any]) -> Part:
         for name, split in sorted(spec["splits"].items())
     ]
     counts = spec["counts"]
-    said = f"{spec['data']}, fingerprint {spec['fingerprint']}: {counts['in']:,} rows read, {counts['quarantined']:,} "
-    return Part("Data", f"{said}quarantined.", ("split", "rows", "quarantined", "SHA-256"), rows)
+    said = f"{spec['data']}, fingerprint {spec['fingerprint']}: {counts['in']:,} rows read, "
+    said += f"{counts['quarantined']:,} quarantined."
+    if use := spec.get("feedback"):
+        said += f" {use['joined']:,} rows of train are labels from use; {use['held_back']:,} more were held back."
+    return Part("Data", said, ("split", "rows", "quarantined", "SHA-256"), rows)
 
 
 def raw(source: Mapping[str, Any]) -> Part:

@@ -1,7 +1,7 @@
 """Challenger and champion, fetched from the registry and asked the same rows."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,12 @@ def measured(client: Any, version: Any, test: HeldOut, metric: str | None) -> Me
         timed=len(times),
         size_mb=size(folder) / 1e6,
     )
+
+
+def asked(client: Any, one: Measured, other: HeldOut, metric: str) -> Measured:
+    """The same version on other rows."""
+    bundle = Bundle.load(versions.fetched(client, one.version))
+    return replace(one, values=paired.by_row(bundle, other, metric))
 
 
 def latencies(bundle: Bundle, test: HeldOut) -> list[float]:

@@ -54,15 +54,23 @@ def alone(gate: Gate, challenger: Measured) -> Iterator[Condition]:
 
 def against(gate: Gate, contest: Contest, gain: dict[str, Any]) -> Iterator[Condition]:
     """What it must be beside the champion; `gain` as gain_of found it."""
-    rows = f"{len(contest.test):,} rows"
+    yield from significant(gate, contest, gain)
+    yield from groups_kept(gate, contest)
+
+
+def significant(gate: Gate, contest: Contest, gain: dict[str, Any], where: str = "") -> Iterator[Condition]:
+    on = f" on {where}" if where else ""
     yield Condition(
-        f"certain gain in {gate.metric}",
+        f"certain gain in {gate.metric}{on}",
         gain["certain"],
         ">",
         gate.gain,
-        f"{gain['observed']:+.4g}: {gain['challenger']:.4g} for {gain['champion']:.4g} on {rows}",
+        f"{gain['observed']:+.4g}: {gain['challenger']:.4g} for {gain['champion']:.4g} on {len(contest.test):,} rows",
     )
     yield Condition(f"{gain['test']}: p", gain["p"], "≤", round(1 - gate.confidence, 9), gain["counts"])
+
+
+def groups_kept(gate: Gate, contest: Contest) -> Iterator[Condition]:
     if gate.worst_class is not None and contest.task == "classification":
         yield from losses(gate, contest, "class", pl.DataFrame({"class": contest.test.targets}), gate.worst_class)
     if gate.worst_slice is not None and contest.test.slices.width:
@@ -99,9 +107,13 @@ def summary(gate: Gate, gain: dict[str, Any]) -> str:
     """A line for the ledger."""
     low, high = gain["interval_95"]
     return (
-        f"{gate.metric} {gain['champion']:.4g} → {gain['challenger']:.4g} on {gain['rows']:,} rows, "
+        f"{gate.metric} {gain['champion']:.4g} → {gain['challenger']:.4g} on {gain['rows']:,} rows{of(gain)}, "
         f"gain {gain['observed']:+.4g} (95%: {low:+.4g} to {high:+.4g}), p {gain['p']:.2g}"
     )
+
+
+def of(gain: dict[str, Any]) -> str:
+    return f" of {gain['on']}" if "on" in gain else ""
 
 
 def losses(gate: Gate, contest: Contest, what: str, columns: pl.DataFrame, most: float) -> Iterator[Condition]:

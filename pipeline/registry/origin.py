@@ -32,6 +32,7 @@ def tags(config: Config, digest: str, run: dict[str, Any], spec: dict[str, Any])
         "config.hash": run["config_hash"],
         "data.fingerprint": run["data_fingerprint"],
         "data.test_sha256": spec["splits"]["test"]["sha256"],
+        **({"data.feedback": json.dumps(spec["feedback"])} if "feedback" in spec else {}),
         "run_id": run["run_id"],
         "cpu": torch.backends.cpu.get_cpu_capability(),  # its instructions decide the last bits
         "evaluation": json.dumps(config.evaluation.model_dump(mode="json")),  # may be others than when it was trained
@@ -80,11 +81,17 @@ def read(client: Any, version: Any) -> dict[str, Any]:
         "run": about(run, tags.get("run_id")),
         "packages": part(recorded, "version."),
         "machine": {name: recorded[name] for name in MACHINE if name in recorded} | {"cpu": tags.get("cpu")},
-        "parents": {name: recorded[name] for name in PARENTS if name in recorded},
+        "parents": {name: recorded[name] for name in PARENTS if name in recorded} | answered(tags),
         "promoted": [each.told for each in entries],
         "metrics": {name: float(value) for name, value in tags.items() if name.startswith(("test/", "baseline/"))},
         "evaluation": json.loads(tags.get("evaluation", "{}")),
     }
+
+
+def answered(tags: dict[str, str]) -> dict[str, str]:
+    """Versions on whose answers the labels from use were given that train got."""
+    use = json.loads(tags.get("data.feedback", "null"))
+    return {"labels on answers of versions": ", ".join(use["versions"])} if use else {}
 
 
 def part(tags: dict[str, str], prefix: str) -> dict[str, str]:
@@ -124,6 +131,7 @@ def data(tags: dict[str, str], settings: dict[str, Any] | None, run: Any | None)
         "name": settings["data"]["name"] if settings else None,
         "fingerprint": tags.get("data.fingerprint"),
         "test_sha256": tags.get("data.test_sha256"),
+        "feedback": json.loads(tags.get("data.feedback", "null")),
         "splits": splits,
         "files": files | {f"encoder/{name}": one for name, one in encoder.items()},
         "folder": source if "folder" in source else None,

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import yaml
 
+from pipeline.data.feedback import FILE
 from pipeline.project import paths
 from pipeline.project.errors import RatchetError
 from pipeline.project.secrets import redact
@@ -94,6 +95,18 @@ def bring_data(told: dict[str, Any], project: Path, environment: dict[str, str])
         problem = stage("download", project, environment)
         if problem:
             raise Impossible("\n".join(["data/raw is missing; looked in", *problems, f"its sources: {problem}"]))
+    if labels := told["settings"].get("labels"):
+        bring_labels(labels["sha256"], told["dvc"].get(str(paths.FEEDBACK)), project)
+
+
+def bring_labels(sha256: str, md5: str | None, project: Path) -> None:
+    """data/feedback as it was: as this project keeps its newest export, or from DVC's cache or remotes."""
+    kept = paths.state("feedback", f"{sha256}.parquet")
+    if kept.is_file():
+        (project / FILE).parent.mkdir(parents=True)
+        shutil.copyfile(kept, project / FILE)
+    elif problems := pulled(md5, project / paths.FEEDBACK) if md5 else ["DVC: the version names no sum of it"]:
+        raise Impossible("\n".join([f"{paths.FEEDBACK} is missing; looked in", str(kept), *problems]))
 
 
 def pulled(md5: str, target: Path) -> list[str]:

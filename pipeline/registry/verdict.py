@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipeline.project.html import document, facts, section, table
-from pipeline.registry.gate import shown
+from pipeline.registry.gate import of, shown
 
 
 def page(report: dict[str, Any]) -> str:
@@ -20,7 +20,9 @@ def page(report: dict[str, Any]) -> str:
     ]
     parts = [section("", facts(about)), section("Conditions", conditions(report["conditions"]))]
     if report["comparison"]:
-        parts.append(section("The same rows, asked of both", comparison(report)))
+        parts.append(section(title(report["comparison"]), comparison(report, report["comparison"])))
+    if report["beside"]:
+        parts.append(section(title(report["beside"]), comparison(report, report["beside"])))
     return document(f"{report['name']} version {report['version']}: {report['decision']}", parts)
 
 
@@ -38,8 +40,12 @@ def conditions(found: list[dict[str, Any]]) -> str:
     return table(["condition", "given", "needed", "", "detail"], rows)
 
 
-def comparison(report: dict[str, Any]) -> str:
-    found, metric = report["comparison"], report["gate"]["metric"]
+def title(found: dict[str, Any]) -> str:
+    return f"The same rows{of(found)}, asked of both"
+
+
+def comparison(report: dict[str, Any], found: dict[str, Any]) -> str:
+    metric = report["gate"]["metric"]
 
     def line(name: str, value: float, interval: list[float]) -> tuple[str, str, str]:
         return name, f"{value:.5g}", f"{interval[0]:.5g} to {interval[1]:.5g}"
