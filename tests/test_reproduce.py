@@ -8,24 +8,29 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests import digits, registered, runs
+from tests import digits, labelled, registered, runs
 from tests.conftest import Ratchet, lean, use
 from tests.registered import git
 
 
 @pytest.fixture(scope="module")
 def moved_on(tmp_path_factory: pytest.TempPathFactory, prepared_once: Path) -> Path:
-    """A project with a champion of settings that no commit holds, whose data is in DVC's cache alone."""
+    """A project with a champion of settings that no commit holds, whose data and labels are in DVC's cache alone."""
     project = shutil.copytree(prepared_once, tmp_path_factory.mktemp("moved") / "project")
     use(project, digits.idx_files())
     git(project, "commit", "--quiet", "--all", "--message", "A mirror of its own")
+    pictures, labels = (some[:50] for some in digits.published()["train"])
+    given = [("image", labelled.png(labelled.turned(a)), str(b), {}) for a, b in zip(pictures, labels, strict=True)]
+    labelled.fill(project, given)
+    registered.good(project, "feedback", "--export")
     overrides = ["model.widths=[16]", "trainer.threads=1"]
     registered.good(project, "compose", *overrides)
-    registered.good(project, "train", "--locked")
+    for verb in ("preprocess", "train"):
+        registered.good(project, verb, "--locked")
     registered.good(project, "compose", *overrides, "evaluation.calibration_bins=7")
     assert registered.scored(project) == 1
-    for folder in (project / "data", project / "models", project / "reports", project.parent / "mirror"):
-        shutil.rmtree(folder)
+    for folder in ("data", "models", "reports", ".ratchet/feedback", "../mirror"):
+        shutil.rmtree(project / folder)
     params = yaml.safe_load((project / "params.yaml").read_text())
     (project / "params.yaml").write_text(yaml.safe_dump(params | {"seed": 99, "model": {"widths": [8]}}))
     (project / "pipeline/models/mlp.py").write_text("raise RuntimeError('the code of a later commit')\n")
