@@ -41,13 +41,18 @@ class Behaviour(nn.Module):
         there = (inputs > 0)[:, None]  # (B, 1, L)
         logits = self.log_weights[:, -inputs.shape[1] :].masked_fill(~there, -1e9)  # (B, H, L)
         weights = logits.softmax(2) * there  # an empty history stays 0
+        return linear(self.dense(self.means(inputs, weights)), self.items.weight[1:], self.bias)  # (B, items)
+
+    def means(self, inputs: Tensor, weights: Tensor) -> Tensor:
+        """(B, L) and (B, H, L) → (B, H·D), without an embedding for each of a batch's items in memory."""
+        if torch.compiler.is_exporting():  # ONNX has no such bags
+            return (weights @ self.items(inputs)).flatten(1)
         batch, ways, length = weights.shape
         bags = inputs[:, None].expand(-1, ways, -1).reshape(-1, length)  # (B·H, L)
         means = embedding_bag(
             bags, self.items.weight, mode="sum", per_sample_weights=weights.flatten(0, 1), padding_idx=0
         )
-        user = self.dense(means.view(batch, -1))  # (B, H·D) → (B, D)
-        return linear(user, self.items.weight[1:], self.bias)  # (B, items)
+        return means.view(batch, -1)
 
 
 def build(settings: dict[str, Any], encoder: dict[str, Any], outputs: int) -> nn.Module:

@@ -32,6 +32,8 @@ class Bert(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(B, L) token ids, padded at the right → (B, outputs). Without gradients, texts of like length go together."""
+        if torch.compiler.is_exporting():  # an exported graph can't look at its data
+            return self.whole(inputs)
         if torch.is_grad_enabled() or len(inputs) <= CHUNK:
             return self.outputs(inputs)
         order = (inputs != self.padding).sum(1).argsort(stable=True)
@@ -39,13 +41,15 @@ class Bert(nn.Module):
         return found[order.argsort()]
 
     def outputs(self, inputs: Tensor) -> Tensor:
-        """Cut to the longest of these texts, (B, T), so that little is computed for padding."""
-        mask = inputs != self.padding
-        longest = max(1, int(mask.sum(1).max()))
-        mask = mask[:, :longest].clone()  # (B, T)
+        """Cut to the longest of these texts, so that little is computed for padding."""
+        longest = max(1, int((inputs != self.padding).sum(1).max()))
+        return self.whole(inputs[:, :longest])
+
+    def whole(self, inputs: Tensor) -> Tensor:
+        mask = inputs != self.padding  # (B, T)
         mask[:, 0] = True  # a text without any token still has one to look at
         with torch.no_grad() if self.frozen else nullcontext():
-            states = self.encoder(input_ids=inputs[:, :longest], attention_mask=mask).last_hidden_state  # (B, T, D)
+            states = self.encoder(input_ids=inputs, attention_mask=mask).last_hidden_state  # (B, T, D)
         weights = mask.unsqueeze(2).float()
         means = (states * weights).sum(1) / weights.sum(1)  # (B, D), float32 under autocast too
         return self.head(self.dropout(means))

@@ -1,0 +1,185 @@
+"""ratchet export onnx: the champion, or a bundle, in a form that onnxruntime runs without torch and without Ratchet.
+
+    model.onnx      the network
+    encoder.json    how records become its inputs
+    example.py      which does it: python example.py records.json
+    records.json    two records, where examples are known
+
+It is written only if onnxruntime gives what torch gives, to 0.0001.
+"""
+
+import argparse
+import io
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.data import store
+from pipeline.data.encoding import encode
+from pipeline.models.bundle import Bundle
+from pipeline.project import paths
+from pipeline.project.errors import ConfigError, DataError, RatchetError
+from pipeline.project.files import require_writable, write_json
+from pipeline.serving import champion
+
+MODEL, ENCODER, EXAMPLE, RECORDS = "model.onnx", "encoder.json", "example.py", "records.json"
+TOLERANCE = 1e-4
+COUNTS = (1, 64)  # random records at once
+SPREAD = 3.0  # deviation of a table's random numbers; those of train have about 1
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        "ratchet export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("format", choices=["onnx"])
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--version", type=int, metavar="N", help="in the registry; default: the champion")
+    source.add_argument("--bundle", metavar="FOLDER", help="such as models/bundle, instead of a version")
+    parser.add_argument("--to", metavar="FOLDER", help="default: models/onnx")
+    options = parser.parse_args(arguments)
+    require_packages()
+    folder = paths.typed(options.to) if options.to else paths.BUNDLE.with_name("onnx")
+    require_own(folder)
+    title, bundle, records = local(options.bundle) if options.bundle else registered(options.version)
+    samples = list(valid_inputs(bundle.encoder, records))
+    with champion.whole(folder) as temporary:
+        write_model(bundle.network, samples[-1], bundle.encoder, temporary / MODEL)
+        worst = largest_difference(bundle, temporary / MODEL, samples)
+        write_json(temporary / ENCODER, bundle.encoder)
+        shutil.copyfile(Path(__file__).parent / "exported" / EXAMPLE, temporary / EXAMPLE)
+        if records is not None:
+            write_json(temporary / RECORDS, records)
+    print(f"{title} → {folder / MODEL}: {(folder / MODEL).stat().st_size:,} bytes")
+    print(f"largest difference to torch: {worst:.1e} in {sum(map(len, samples))} records; {TOLERANCE:g} is allowed")
+
+
+def require_packages() -> None:
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"an export needs {error.name}.\nType: pip install 'ratchet-ml[onnx]'") from None
+
+
+def require_own(folder: Path) -> None:
+    """DataError for a folder that holds anything but an earlier export."""
+    names = {one.name for one in folder.iterdir()} if folder.is_dir() else set()
+    if (names and not {MODEL, ENCODER, EXAMPLE} <= names <= {MODEL, ENCODER, EXAMPLE, RECORDS}) or folder.is_file():
+        raise DataError(f"{folder} is no earlier export, so it is not replaced; name another folder with --to")
+    require_writable(folder.parent)
+
+
+def local(given: str) -> tuple[str, Bundle, Any]:
+    """A bundle, and examples if data/processed is what it was trained on."""
+    bundle = Bundle.load(paths.typed(given))
+    spec = store.load_spec() if (paths.PROCESSED / store.SPEC).is_file() else {}
+    known = spec.get("fingerprint") == bundle.data_fingerprint
+    return f"the bundle {bundle.digest[:12]}", bundle, spec["examples"] if known else None
+
+
+def registered(number: int | None) -> tuple[str, Bundle, Any]:
+    """A version, verified, and the examples that it was registered with."""
+    from pipeline.config import lock
+    from pipeline.registry import aliases, versions
+    from pipeline.tracking import mlflow_store
+
+    uri = None if number is None else f"models:/{lock.load().registry.model}/{number}"
+    with mlflow_store.answering("Export the bundle itself instead: --bundle models/bundle"):
+        client = mlflow_store.client()
+        version = aliases.named(client, uri)
+        folder = paths.scratch() / "version"
+        champion.fetch(client, version, folder, versions.fetched)
+    bundle = Bundle.load(folder / champion.BUNDLE)
+    return f"{version.name} version {version.version}", bundle, champion.examples(folder, bundle.encoder)
+
+
+def valid_inputs(encoder: dict[str, Any], records: Any) -> Iterator[np.ndarray]:
+    """Of the examples, then random ones; of texts and histories also of another length than usual."""
+    if records is not None:
+        yield encode(encoder, records)
+    random = np.random.default_rng(0)
+    usual = encoder["shape"][0]
+    for count in COUNTS:
+        for length in {"text": (1, usual), "behaviour": (2 * usual, usual)}.get(encoder["kind"], (usual,)):
+            yield drawn(encoder, count, length, random)
+
+
+def drawn(encoder: dict[str, Any], count: int, length: int, random: np.random.Generator) -> np.ndarray:
+    if encoder["kind"] == "image":
+        return random.integers(0, 256, (count, *encoder["shape"]), np.uint8)
+    if encoder["kind"] == "table":
+        sizes = [len(column["values"]) + 1 for column in encoder["columns"] if column["type"] == "category"]
+        numbers = random.normal(0, SPREAD, (count, length - len(sizes)))
+        codes = random.integers(0, sizes, (count, len(sizes)))
+        return np.hstack([numbers, codes]).astype(np.float32)
+    empty = random.integers(0, length + 1, (count, 1))  # places of each row
+    if encoder["kind"] == "text":
+        words = np.delete(np.arange(encoder["architecture"]["vocab_size"], dtype=np.int32), encoder["padding"])
+        ids = random.choice(words, (count, length))
+        return np.where(np.arange(length) < length - empty, ids, np.int32(encoder["padding"]))
+    ids = random.integers(1, len(encoder["labels"]) + 1, (count, length), np.int32)
+    return np.where(np.arange(length) >= empty, ids, np.int32(0))
+
+
+def write_model(network: torch.nn.Module, inputs: np.ndarray, encoder: dict[str, Any], file: Path) -> None:
+    """With any number of records, and of texts and histories any length."""
+    free = {0: torch.export.Dim("records")}
+    if encoder["kind"] in ("text", "behaviour"):
+        free[1] = torch.export.Dim("length")
+    with quiet(), torch.no_grad():
+        try:
+            program = torch.onnx.export(
+                network,
+                (torch.from_numpy(inputs),),
+                input_names=["inputs"],
+                output_names=["outputs"],
+                dynamic_shapes=(free,),
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            reason = str(error.__cause__ or error).strip().splitlines()[0]
+            raise ConfigError(
+                f"the network can't be exported: {reason}\n"
+                "Its forward may not look at its data, nor call what ONNX lacks; see torch.compiler.is_exporting"
+            ) from error
+        program.save(file)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what the exporter says of packages that it misses, its own deprecations and the graphs that it tried."""
+    before = logging.root.manager.disable
+    logging.disable()
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def largest_difference(bundle: Bundle, file: Path, samples: list[np.ndarray]) -> float:
+    """Between outputs of torch and of onnxruntime; RatchetError above TOLERANCE."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    worst = 0.0
+    for inputs in samples:
+        wanted = bundle.outputs(torch.from_numpy(inputs)).numpy()
+        (found,) = session.run(["outputs"], {"inputs": inputs})
+        worst = np.maximum(worst, np.abs(wanted - found).max())  # NaN stays
+    if not worst <= TOLERANCE:
+        raise RatchetError(
+            f"onnxruntime's outputs differ from torch's by up to {worst:.1e}; {TOLERANCE:g} is allowed.\n"
+            "Nothing was written. Serve it with torch: ratchet serve"
+        )
+    return float(worst)
