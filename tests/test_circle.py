@@ -25,7 +25,7 @@ SETTINGS = {
     "model": {"widths": [64]},
     "training": {"max_epochs": 12},
     "optimizer": {"lr": 0.01},
-    "feedback": {"least": 100, "labels": 300, "score": False, "drift": False},
+    "feedback": {"least": 100, "labels": 300},
 }
 
 
@@ -110,7 +110,10 @@ def test_wrong_labels_are_refused_and_right_ones_make_the_next_champion(project:
         wrong[place] = str((int(wrong[place]) + generator.integers(1, 10)) % 10)
     assert say(service, answers, wrong) == {"stored"}
     said = retrain(project, 1)
-    assert "retraining: 400 new labels" in said
+    (why,) = [line for line in said.splitlines() if line.startswith("retraining: ")]
+    assert why.startswith("retraining: 400 new labels; accuracy of version 1 is 0.5"), why
+    assert "and was 0.9" in why, "on the test split"
+    assert "slant" in why.partition("drift of ")[2]
     failed = [line for line in said.splitlines() if "FAILED" in line]
     assert any(line.startswith("agreement of labels from use") for line in failed), said
     assert (service.health()["version"], service.health()["problem"]) == (1, None)

@@ -1,10 +1,18 @@
 """Why to retrain: enough new labels, a score that certainly fell, drift; as `feedback` in the settings says."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from pipeline.config.schema import Config
+from pipeline.monitoring import live
+from pipeline.monitoring.drift import drift
 from pipeline.retraining.exporting import chosen
-from pipeline.serving.store import Store
+from pipeline.serving.store import Labelled, Store
+
+FEWEST = 30  # labels of which a score is taken
+TESTED = {"accuracy": "test/accuracy", "hit rate": "test/hr_10", "mae": "test/mae"}  # the tags of a version
 
 
 @dataclass(frozen=True)
@@ -18,12 +26,45 @@ class News:
 
 def news(config: Config, store: Store, after: int) -> News:
     """`after`: the number of the last label that a retraining had."""
-    settings, labels, until = config.feedback, 0, after
+    labels, until, newest = 0, after, None
     for one in chosen(config, store, after):
         labels, until = labels + 1, one.sequence
-    if labels < settings.least:
+        if newest is None or one.prediction.time >= newest.prediction.time:
+            newest = one
+    if newest is None or labels < config.feedback.least:
         return News(labels, until, [])
-    found = []
+    return News(labels, until, list(reasons(config, store, after, labels, newest)))
+
+
+def reasons(config: Config, store: Store, after: int, labels: int, newest: Labelled) -> Iterator[str]:
+    settings = config.feedback
     if settings.labels is not None and labels >= settings.labels:
-        found.append(f"{labels:,} new labels")
-    return News(labels, until, found)
+        yield f"{labels:,} new labels"
+    if settings.score:
+        yield from fallen(config, store, after, newest)
+    if settings.drift and (found := drift(config, store).new):
+        yield f"drift of {', '.join(one.name for one in found)}"
+
+
+def fallen(config: Config, store: Store, after: int, newest: Labelled) -> Iterator[str]:
+    """Whether new labels on the newest version's answers are certainly worse than what it did before."""
+    version, metric = newest.prediction.version, live.metric(newest.prediction.answer)
+    old, new = [], []
+    for one in chosen(config, store):
+        if one.prediction.version == version:
+            (new if one.sequence > after else old).append(live.worth(one))
+    if len(new) < FEWEST:
+        return
+    before = float(np.mean(old)) if len(old) >= FEWEST else tested(config.registry.model, version, metric)
+    low, high = live.interval(metric, new)
+    worse = low > before if metric in live.LOWER_IS_BETTER else high < before
+    if worse:
+        yield f"{metric} of version {version} is {np.mean(new):.4g} ({low:.4g} to {high:.4g}), and was {before:.4g}"
+
+
+def tested(model: str, version: int, metric: str) -> float:
+    """Its score on the test split, when it was registered."""
+    from pipeline.tracking import mlflow_store
+
+    with mlflow_store.answering("Type: ratchet feedback --retrain   (when it is back)"):
+        return float(mlflow_store.client().get_model_version(model, str(version)).tags[TESTED[metric]])

@@ -36,7 +36,7 @@ def retrain(config: Config, store: Store, quiet: bool = False) -> int | None:
 
 
 def begun(config: Config, store: Store, quiet: bool) -> attempts.Attempt | None:
-    name = redact(store.engine.url.render_as_string())
+    name = redact(config.serving.store or "the project's own")
     found = news(config, store, attempts.handled(name))
     if found.reasons or not quiet:
         print(told(config, found.labels, found.reasons), flush=True)

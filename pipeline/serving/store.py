@@ -22,6 +22,7 @@ from pipeline.serving.database import (
 )
 from pipeline.serving.scrubbing import scrubbed_record
 
+DAY = 86_400_000  # milliseconds
 PAGE = 200  # rows in memory, or under lock, at once
 UNLABELLED = ~exists().where(LABELS.c.prediction == PREDICTIONS.c.id)
 
@@ -101,6 +102,24 @@ class Store:
             if len(rows) < PAGE:
                 return
             after = rows[-1].sequence
+
+    def made(self, model: str) -> dict[tuple[int, int], int]:
+        """(version, days since 1970 in UTC) → how many predictions."""
+        day = PREDICTIONS.c.time // DAY
+        asked = select(PREDICTIONS.c.version, day, func.count()).where(PREDICTIONS.c.model == model)
+        with self.transaction() as connection:
+            rows = connection.execute(asked.group_by(PREDICTIONS.c.version, day)).all()
+        return {(version, int(day)): count for version, day, count in rows}
+
+    def newest(self, model: str, most: int) -> list[Prediction]:
+        """The last predictions of the version that predicted last, the newest first."""
+        of_model = select(PREDICTIONS).where(PREDICTIONS.c.model == model).order_by(PREDICTIONS.c.time.desc())
+        with self.transaction() as connection:
+            last = connection.execute(of_model.limit(1)).one_or_none()
+            if last is None:
+                return []
+            rows = connection.execute(of_model.where(PREDICTIONS.c.version == last.version).limit(most)).all()
+        return [Prediction(*row) for row in rows]
 
     def counts(self) -> dict[int, dict[str, int]]:
         """Version → how many predictions and labels."""
