@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
 
         exporting.lay(chosen(options).labels)
         return 0
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started ends too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0 if options.watch else 143))  # what was started ends too
     if options.watch:
         return watch(options)
     config = chosen(options)
@@ -80,21 +80,34 @@ def export(config: Config) -> int:
     return 0
 
 
-def retrain(config: Config, quiet: bool = False) -> int:
+def retrain(config: Config) -> int:
     from pipeline.retraining import retraining
 
     try:
-        with closing(opened(config)) as store:
-            return retraining.retrain(config, store, quiet) or 0
+        return looked(config, quiet=False)
     except RatchetError as error:
         print(f"ratchet feedback: error: {redact(str(error))}", file=sys.stderr)
         return retraining.UNFINISHED
 
 
+def looked(config: Config, quiet: bool) -> int:
+    from pipeline.retraining import retraining
+
+    with closing(opened(config)) as store:
+        return retraining.retrain(config, store, quiet) or 0
+
+
 def watch(options: argparse.Namespace) -> int:
     """Until a retraining can't be finished: whoever watches this process hears of it by its end."""
+    from pipeline.retraining import attempts, retraining
+
     while True:
         config = chosen(options)  # they may have been edited
-        if (code := retrain(config, quiet=True)) == 2:
-            return code
+        try:
+            looked(config, quiet=True)
+        except attempts.Busy:
+            pass  # whoever it is takes the same labels
+        except RatchetError as error:
+            print(f"ratchet feedback: error: {redact(str(error))}", file=sys.stderr)
+            return retraining.UNFINISHED
         time.sleep(config.feedback.watch_seconds)

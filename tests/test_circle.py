@@ -70,22 +70,26 @@ def say(service: Service, answers: list[dict[str, Any]], labels: list[str]) -> s
     return {found["status"] for _, found in told}
 
 
-def retrain(project: Path, code: int, until: str | None = None) -> str:
-    """`ratchet feedback --retrain` as a process; killed with all that it started when it says `until`."""
-    command = [sys.executable, "-m", "pipeline", "feedback", "--retrain"]
+def started(project: Path, how: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "pipeline", "feedback", how, "feedback.watch_seconds=0.5"]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, cwd=project, env=lean(), **streams)
+
+
+def read_until(process: subprocess.Popen, end: str) -> str:
     said = ""
-    with subprocess.Popen(
-        command, cwd=project, env=lean(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        for line in process.stdout:
-            said += line
-            if until and until in line:
-                for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
-                    os.kill(one.pid, signal.SIGKILL)
-                process.stdout.read()
-                break
-    assert process.returncode == code, said
-    return said
+    for line in process.stdout:
+        said += line
+        if end in line:
+            return said
+    raise AssertionError(f"no {end!r} in:\n{said}")
+
+
+def kill(process: subprocess.Popen) -> None:
+    """With all that it started, as a power cut would."""
+    for one in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
+        os.kill(one.pid, signal.SIGKILL)
+    process.communicate()
 
 
 def versions(project: Path) -> dict[int, dict[str, str]]:
@@ -109,7 +113,9 @@ def test_wrong_labels_are_refused_and_right_ones_make_the_next_champion(project:
     for place in generator.choice(ASKED, ASKED * 3 // 10, replace=False):
         wrong[place] = str((int(wrong[place]) + generator.integers(1, 10)) % 10)
     assert say(service, answers, wrong) == {"stored"}
-    said = retrain(project, 1)
+    with started(project, "--retrain") as process:
+        said = process.stdout.read()
+    assert process.returncode == 1, said
     (why,) = [line for line in said.splitlines() if line.startswith("retraining: ")]
     assert why.startswith("retraining: 400 new labels; accuracy of version 1 is 0.5"), why
     assert "and was 0.9" in why, "on the test split"
@@ -123,15 +129,20 @@ def test_wrong_labels_are_refused_and_right_ones_make_the_next_champion(project:
     assert say(service, answers, wrong) == {"known"}
     assert "0 labels since the last retraining" in registered.good(project, "feedback", "--retrain")
 
-    # corrected, which makes them new; killed in the middle of the training
-    right = [str(label) for label in TRUTH[:ASKED]]
-    assert say(service, answers, right) == {"known", "corrected"}
-    more = asked(service, PICTURES[ASKED : ASKED + 200])
-    say(service, more, [str(label) for label in TRUTH[ASKED : ASKED + 200]])
-    retrain(project, -signal.SIGKILL, until="epoch 1/12")
+    # corrected, which makes them new; the watcher is killed in the middle of the training
+    right = [str(label) for label in TRUTH[: ASKED + 200]]
+    assert say(service, answers, right[:ASKED]) == {"known", "corrected"}
+    say(service, asked(service, PICTURES[ASKED : ASKED + 200]), right[ASKED:])
+    with started(project, "--watch") as watcher:
+        read_until(watcher, "epoch 1/12")
+        kill(watcher)
     assert retrains(project)[-1]["ended"] is None
-    said = retrain(project, 0)
-    assert "promoted: mnist version 3 is champion" in said
+    with started(project, "--watch") as watcher:
+        read_until(watcher, "promoted: mnist version 3 is champion")
+        runs.eventually(lambda: retrains(project)[-1]["ended"])
+        watcher.send_signal(signal.SIGTERM)
+        assert "retraining" not in watcher.stdout.read()
+    assert watcher.returncode == 0
     assert [one["outcome"] for one in retrains(project)] == ["refused", "promoted"]
     runs.eventually(lambda: service.health()["version"] == 3, pause=0.05)
 

@@ -20,6 +20,10 @@ from pipeline.project.files import write_json
 Attempt = dict[str, Any]
 
 
+class Busy(RatchetError):
+    """Another process retrains."""
+
+
 def file() -> Path:
     return paths.state("feedback", "retrains.json")
 
@@ -32,7 +36,7 @@ def alone() -> Iterator[None]:
         with FileLock(file().with_suffix(".lock"), timeout=0):
             yield
     except Timeout:
-        raise RatchetError("another `ratchet feedback --retrain` or `--watch` is at work in this project") from None
+        raise Busy("another `ratchet feedback --retrain` or `--watch` retrains in this project just now") from None
 
 
 def read() -> list[Attempt]:
