@@ -67,7 +67,7 @@ def serving(project: Path, *arguments: str, **env: str) -> Iterator[Service]:
     def ready() -> bool:
         assert process.poll() is None, log.read_text()
         try:
-            return service.get("/health/ready")[0] == 200
+            return service.get("/health/ready")[0] in (200, 401)  # 401: it has a token
         except OSError:
             return False
 

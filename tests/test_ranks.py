@@ -17,7 +17,7 @@ from tests.trackers import free_port
 
 WEIGHTS = "models/bundle/weights.safetensors"
 SMALL = ["model.widths=[32]", "training.max_epochs=2", "trainer.threads=1", "trainer=cpu"]
-TWO = [*runs.TINY, "training.max_epochs=24", "trainer=cpu", "trainer.devices=2"]
+TWO = [*runs.TINY, "training.max_epochs=9", "trainer=cpu", "trainer.devices=2"]
 TWO += ["tracking.log_every_steps=1"]
 
 
@@ -46,7 +46,7 @@ def test_metrics_are_those_of_one_process_and_each_sample_counts_once(project, r
     run("preprocess", "data.prepare.validation=21")
     wanted = trained(project, run)
     fsdp = ["trainer=fsdp", "trainer.devices=2"]
-    for settings in (*([f"trainer.devices={count}"] for count in (2, 3, 4)), fsdp):
+    for settings in (*([f"trainer.devices={count}"] for count in (3, 4)), fsdp):
         given = trained(project, run, *settings)
         assert given.keys() == wanted.keys()
         assert given == pytest.approx(wanted, abs=1e-6), settings
@@ -77,14 +77,14 @@ def test_two_nodes_train_as_one_process(project, run):
     )
 
 
-def test_three_jobs_of_a_hydra_multirun_on_two_ranks_are_three_runs(prepared):
+def test_jobs_of_a_hydra_multirun_on_two_ranks_are_runs_of_their_own(prepared):
     """As a user's own Hydra application calls it; the processes of a rank never see its command line."""
     (prepared / "app.py").write_text(APP)
-    command = [sys.executable, "app.py", "--multirun", "+optimizer.lr=0.001,0.002,0.003"]
+    command = [sys.executable, "app.py", "--multirun", "+optimizer.lr=0.001,0.002"]
     done = subprocess.run(command, cwd=prepared, env=lean(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert len(list((prepared / "multirun").glob("*/*/[0-9]"))) == 3
-    assert len(runs.run_ids(prepared)) == len(list(prepared.glob(".ratchet/checkpoints/*/finished.json"))) == 3
+    assert len(list((prepared / "multirun").glob("*/*/[0-9]"))) == 2
+    assert len(runs.run_ids(prepared)) == len(list(prepared.glob(".ratchet/checkpoints/*/finished.json"))) == 2
 
 
 APP = f"""
@@ -133,14 +133,14 @@ def test_after_any_death_two_ranks_end_with_the_same_bytes_in_the_same_run(proje
     prepared, whole = runs.copied(project, "killed"), project
     run("train", *TWO)
 
-    launcher = at(prepared, "epoch 5/", TWO)
+    launcher = at(prepared, "epoch 2/", TWO)
     launcher.send_signal(signal.SIGTERM)
     output, _ = launcher.communicate(timeout=60)
     assert launcher.returncode == 143, output
     (run_id,) = runs.run_ids(prepared)
     assert runs.journal(prepared, run_id)[-1]["value"] == "KILLED"
 
-    launcher = at(prepared, "epoch 10/", TWO)
+    launcher = at(prepared, "epoch 5/", TWO)
     ranks(launcher)[1].kill()
     output, _ = launcher.communicate(timeout=120)
     assert launcher.returncode == 0, output

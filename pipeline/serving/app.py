@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from pipeline.config.schema import Serving
 from pipeline.project import paths
 from pipeline.project.errors import StoreError
-from pipeline.serving import documents, metrics
+from pipeline.serving import documents, metrics, site
 from pipeline.serving.edge import Edge
 from pipeline.serving.engine import Engine
 from pipeline.serving.forms import Invalid
@@ -25,7 +25,6 @@ from pipeline.serving.loaded import Loaded, Model
 from pipeline.serving.store import Store
 
 SETTINGS = "RATCHET_SERVING"  # the environment variable that tells a worker what was typed
-PAGE = Path(__file__).parent / "page"
 PRUNE_SECONDS = 3600.0
 LARGE = 1 << 16  # bytes of a body
 DAY = 86_400_000  # milliseconds
@@ -98,7 +97,7 @@ def create() -> Edge:
     answers(app)
     predictions(app, service)
     facts(app, service)
-    page(app)
+    site.pages(app)
     hosts = {"localhost", "127.0.0.1", "::1", given["host"], *settings.hosts}
     return Edge(app, hosts=hosts, body=settings.body_mb << 20, seconds=settings.seconds, token=token)
 
@@ -218,14 +217,3 @@ def facts(app: FastAPI, service: Service) -> None:
         if service.model.bundle.encoder["kind"] != "behaviour":
             raise HTTPException(404, "this model ranks no items")
         return JSONResponse(service.model.form.items(query))
-
-
-def page(app: FastAPI) -> None:
-    def file(name: str) -> Callable[[Request], Awaitable[Response]]:
-        async def shown(request: Request) -> FileResponse:
-            return FileResponse(PAGE / name)
-
-        return shown
-
-    for path, name in {"/": "index.html", "/page.js": "page.js", "/page.css": "page.css"}.items():
-        app.add_route(path, file(name), include_in_schema=False)

@@ -1,14 +1,15 @@
 """What the service says of itself in OpenAPI: the records, answers and examples of the model that it serves."""
 
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, create_model
 from pydantic.json_schema import models_json_schema
 
 from pipeline.serving.forms import Form, Invalid
 from pipeline.serving.loaded import Model
+from pipeline.serving.outcomes import LISTED
 
 REF = "#/components/schemas/{model}"
 REFUSED = {
@@ -22,6 +23,7 @@ REFUSED = {
     500: "a fault of the service; its log tells more",
     503: "no model yet, or too many requests",
 }
+TOKEN = {"type": "http", "scheme": "bearer", "description": "the line in the file that --token-file names"}
 
 
 class Strict(BaseModel):
@@ -47,8 +49,49 @@ class Feedback(Strict):
 class Stored(Strict):
     prediction_id: str
     label: str
+    version: int = Field(description="of the model that predicted")
+    status: Literal["stored", "known", "corrected"] = Field(description="known: it was there; corrected: another was")
+
+
+class Health(Strict):
+    ready: bool
+    model: str = ""
+    version: int = 0
+    digest: str = ""
+    problem: str | None = Field(description="why it is not what the registry says")
+
+
+class Live(Strict):
+    live: bool
+
+
+class Column(Strict):
+    name: str
+    type: Literal["number", "date", "category"]
+    values: list[str] = Field([], description="of a category, as far as known")
+
+
+class About(Strict):
+    model: str
     version: int
-    status: str = Field(description="stored, known (it was there) or corrected (another was)")
+    kind: Literal["image", "text", "behaviour", "table"]
+    task: Literal["classification", "regression", "ranking"]
+    labels: list[str] = Field(description="if they are few")
+    shape: list[int] = Field(description="of a record as the network takes it")
+    columns: list[Column]
+    examples: list[dict[str, Any]] = Field(description="records that /predict takes")
+
+
+class Found(Strict):
+    item: str = Field(description="its id")
+    title: str
+
+
+class Items(RootModel[list[Found]]):
+    pass
+
+
+FACTS = {"/health": Health, "/health/live": Live, "/health/ready": Health, "/about": About, "/items": Items}
 
 
 def feedback(body: bytes) -> tuple[str, Any]:
@@ -63,24 +106,60 @@ def feedback(body: bytes) -> tuple[str, Any]:
 
 def openapi(app: FastAPI, model: Model | None) -> dict[str, Any]:
     document = get_openapi(title=app.title, version=app.version, routes=app.routes)
-    for path in document["paths"].values():
-        for operation in path.values():
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            operation["operationId"] = path.strip("/").replace("/", "_")
             operation["responses"] |= {str(code): refusal(text) for code, text in REFUSED.items()}
-    schemas: list[type[BaseModel]] = [Problems, Feedback, Stored]
-    if model is not None:
-        schemas += described(document, model.form)
-    describe(document, "/feedback", body(Feedback, [{"prediction_id": "…", "label": "…"}]), Stored)
-    document["paths"]["/feedback"]["post"]["responses"]["404"] = refusal("there is no such prediction")
+    schemas = [
+        Problems,
+        *facts(document),
+        *labelled(document, model),
+        *(described(document, model.form) if model else []),
+    ]
     _, definitions = models_json_schema([(one, "validation") for one in schemas], ref_template=REF)
-    document.setdefault("components", {}).setdefault("schemas", {}).update(definitions["$defs"])
+    document["components"] = {"schemas": definitions["$defs"], "securitySchemes": {"token": TOKEN}}
+    document["security"] = [{}, {"token": []}]  # {}: a service that was started without --token-file
     return document
+
+
+def facts(document: dict[str, Any]) -> list[type[BaseModel]]:
+    paths = document["paths"]
+    for path, answer in FACTS.items():
+        paths[path]["get"]["responses"]["200"] = answered(answer)
+    ready = {"anyOf": [reference(Health), reference(Problems)]}
+    unready = {"description": "no model yet", "content": {"application/json": {"schema": ready}}}
+    paths["/health/ready"]["get"]["responses"]["503"] = unready
+    text = {"text/plain": {"schema": {"type": "string"}}}
+    paths["/metrics"]["get"]["responses"]["200"] = {"description": "in Prometheus' text format", "content": text}
+    paths["/items"]["get"]["responses"]["404"] = refusal("the model ranks no items")
+    return [*FACTS.values()]
+
+
+def labelled(document: dict[str, Any], model: Model | None) -> list[type[BaseModel]]:
+    kind, example = right(model)
+    described = Field(description=Feedback.model_fields["label"].description)
+    given = create_model("Label", __base__=Feedback, label=(kind, described))
+    describe(document, "/feedback", body(given, [{"prediction_id": "0" * 32, "label": example}]), Stored)
+    document["paths"]["/feedback"]["post"]["responses"]["404"] = refusal("there is no such prediction")
+    return [given, Stored]
+
+
+def right(model: Model | None) -> tuple[Any, Any]:
+    """The type of a label, and one; that 7 is taken for "7" too is left unsaid."""
+    if model is None:
+        return str, "…"
+    labels = model.form.outcome.labels
+    if not labels:
+        return float, 1234.5
+    return (Literal[tuple(labels)] if len(labels) <= LISTED else str), labels[0]
 
 
 def described(document: dict[str, Any], form: Form) -> list[type[BaseModel]]:
     """Puts the two ways to predict into the document; returns their schemas."""
     identified = create_model("Identified", __base__=form.schema_out, prediction_id=(str, ...))
     answer = create_model("Answer", __base__=identified, model=(str, ...), version=(int, ...))
-    many = create_model("Records", __base__=Strict, records=(list[form.schema_in], ...))
+    some = Field(min_length=1, max_length=form.limit)
+    many = create_model("Records", __base__=Strict, records=(list[form.schema_in], some))
     answers = create_model(
         "Answers", __base__=Strict, model=(str, ...), version=(int, ...), predictions=(list[identified], ...)
     )
@@ -100,13 +179,16 @@ def described(document: dict[str, Any], form: Form) -> list[type[BaseModel]]:
 def describe(document: dict[str, Any], path: str, given: dict[str, Any], answer: type[BaseModel]) -> None:
     operation = document["paths"][path]["post"]
     operation["requestBody"] = given
-    content = {"application/json": {"schema": reference(answer)}}
-    operation["responses"]["200"] = {"description": "the answer", "content": content}
+    operation["responses"]["200"] = answered(answer)
 
 
 def body(schema: type[BaseModel], examples: list[Any]) -> dict[str, Any]:
     shown = {f"example {number}": {"value": one} for number, one in enumerate(examples, 1)}
     return {"required": True, "content": {"application/json": {"schema": reference(schema), "examples": shown}}}
+
+
+def answered(schema: type[BaseModel]) -> dict[str, Any]:
+    return {"description": "the answer", "content": {"application/json": {"schema": reference(schema)}}}
 
 
 def refusal(text: str) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from typing import Any
 from pipeline.project.errors import RatchetError
 from pipeline.project.secrets import redact
 from pipeline.serving.exchange import CLOSE, LATER, Exchange, Gone, Message, Receive, Refusal, Send
+from pipeline.serving.site import FILES
 
 BODIES = 8  # of full size, held at the same time by all requests together
-OPEN = {"/", "/page.js", "/page.css", "/docs", "/favicon.ico", "/health/live"}  # without a token: they hold nothing
+OPEN = {*FILES, "/favicon.ico", "/health/live"}  # without a token: they hold nothing
 AUTHORITY = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\s:@/\[\]]+))(?::\d*)?")  # host or [IPv6 address], and a port
 NAMES = "If people reach it by that name, type: ratchet serve 'serving.hosts=[NAME]'"
 

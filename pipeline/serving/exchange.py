@@ -83,7 +83,7 @@ class Exchange:
         self.started = True
         names = {key.lower() for key, _ in headers}
         headers += [(key, value) for key, value in SECURITY if key not in names]
-        if kind.startswith(b"text/html") and self.scope["path"] != "/docs":
+        if kind.startswith(b"text/html"):
             headers.append((b"content-security-policy", POLICY))
         return await self.give({**message, "headers": headers})
 
