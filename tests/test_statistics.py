@@ -139,7 +139,9 @@ def on_use(test: np.ndarray, used: np.ndarray, **more: Any) -> dict[str, bool]:
 
 
 def test_two_chances_of_models_that_are_equal_are_no_more_than_one():
-    rounds = [on_use(right(2000, seed, 0.0, 0.01), right(300, 9999 - seed, 0.0, 0.2), resamples=2000) for seed in range(300)]
+    rounds = [
+        on_use(right(2000, seed, 0.0, 0.01), right(300, 9999 - seed, 0.0, 0.2), resamples=2000) for seed in range(300)
+    ]
     assert 0.003 < sum(all(found.values()) for found in rounds) / 300 <= 0.05
 
 

@@ -52,9 +52,7 @@ def chart(metric: str, days: list[Score]) -> str:
         offset = 6 * (versions.index(one.version) - (len(versions) - 1) / 2)
         x = LEFT + step * (names.index(one.day) + 0.5) + max(-step / 3, min(step / 3, offset))
         colour = COLOURS[versions.index(one.version) % len(COLOURS)]
-        told = (
-            f"version {one.version}, {one.day}: {one.value:.4g}, {one.low:.4g} to {one.high:.4g} of {one.labels}"
-        )
+        told = f"version {one.version}, {one.day}: {one.value:.4g}, {one.low:.4g} to {one.high:.4g} of {one.labels}"
         parts.append(
             f"<g stroke='{colour}' fill='{colour}'><title>{escape(told)}</title>"
             f"<line x1='{x:.1f}' x2='{x:.1f}' y1='{height(one.low):.1f}' y2='{height(one.high):.1f}' stroke-width='2'/>"
