@@ -99,7 +99,7 @@ def test_a_label_is_kept_once_and_can_be_corrected(store: Store):
     assert store.label("b", "yes", 14).prediction == made("b", version=2)
     assert rows(store)["a"] == Labelled(made("a"), "no", "corrected", 13, 2, 3)
     assert [one.prediction.id for one in store.labelled(after=3)] == ["b"]
-    assert store.counts() == {1: {"predictions": 1, "labels": 1}, 2: {"predictions": 1, "labels": 1}}
+    assert store.made("reviews") == {(1, 0): 1, (2, 0): 1}
 
 
 @pytest.mark.parametrize("name", ["c", "", "\0", "\ud800", "ø", "'; --", "x" * 100_000])
@@ -109,6 +109,16 @@ def test_an_unknown_prediction_takes_no_label(store: Store, name: str):
     assert store.prediction(name) is None
     assert store.prediction("a") == made("a")
     assert rows(store) == {}
+
+
+def test_predictions_are_counted_by_version_and_day_and_the_newest_are_of_one_version(store: Store):
+    day = 86_400_000
+    given = [("a", 5, 1), ("b", day - 1, 1), ("c", day, 1), ("d", day + 1, 2), ("e", day + 2, 2)]
+    store.add([made(name, time, version) for name, time, version in given])
+    assert store.made("reviews") == {(1, 0): 2, (1, 1): 1, (2, 1): 2}
+    assert [one.id for one in store.newest("reviews", 10)] == ["e", "d"]
+    assert [one.id for one in store.newest("reviews", 1)] == ["e"]
+    assert (store.made("another"), store.newest("another", 1)) == ({}, [])
 
 
 def test_predictions_are_added_all_or_none(store: Store):
@@ -185,7 +195,7 @@ for batch in range(10_000):
         process.kill()
         ended(process)
         store = Store(url)
-        assert all(one["predictions"] % 64 == 0 for one in store.counts().values())
+        assert all(count % 64 == 0 for count in store.made("reviews").values())
         store.close()
     assert number == 7
 
@@ -263,13 +273,14 @@ def test_a_full_disk_is_named_and_what_was_there_is_whole(tmp_path: Path):
         filler = limits.fill(disk)
         with pytest.raises(StoreError, match=r"database or disk is full.\nFree some room .*df -h .*small"):
             fill(store)
-        half = store.counts()[1]["predictions"]
+        half = store.made("reviews")[1, 0]
         assert half % 64 == 2
         assert list(rows(store)) == ["a"]
         filler.unlink()
         store.add([made("c")])
         assert store.label("b", "yes", 11).status == "stored"
-        assert store.counts() == {1: {"predictions": half + 1, "labels": 2}}
+        assert store.made("reviews") == {(1, 0): half + 1}
+        assert len(rows(store)) == 2
         store.close()
 
 

@@ -121,14 +121,6 @@ class Store:
             rows = connection.execute(of_model.where(PREDICTIONS.c.version == last.version).limit(most)).all()
         return [Prediction(*row) for row in rows]
 
-    def counts(self) -> dict[int, dict[str, int]]:
-        """Version → how many predictions and labels."""
-        predictions = select(PREDICTIONS.c.version, func.count()).group_by(PREDICTIONS.c.version)
-        with self.transaction() as connection:
-            made = connection.execute(predictions.order_by(PREDICTIONS.c.version)).all()
-            labels = dict(connection.execute(predictions.join_from(LABELS, PREDICTIONS)).all())
-        return {version: {"predictions": count, "labels": labels.get(version, 0)} for version, count in made}
-
     def prune(self, before: int) -> int:
         """Deletes predictions that nobody labelled and that are older than `before` ms, a page at a time."""
         time, deleted, since = PREDICTIONS.c.time, 0, None
