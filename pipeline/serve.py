@@ -64,6 +64,7 @@ def served(config: Config, options: argparse.Namespace, arguments: list[str]) ->
     import uvicorn
 
     from pipeline.serving import app
+    from pipeline.serving.service import database
     from pipeline.serving.store import Store
 
     token = paths.typed(options.token_file) if options.token_file else None
@@ -72,10 +73,11 @@ def served(config: Config, options: argparse.Namespace, arguments: list[str]) ->
     require_port(options.host, options.port)
     if token is None and options.host not in LOOPBACK:
         print(f"warning: whoever reaches {options.host} may predict and label; see --token-file", file=sys.stderr)
-    Store(app.database(config.serving)).close()  # what is wrong with it is said before anything is served
+    Store(database(config.serving)).close()  # what is wrong with it is said before anything is served
     first(arguments)
-    given = {"serving": config.serving.model_dump(mode="json"), "host": options.host}
-    os.environ[app.SETTINGS] = json.dumps(given | {"token_file": str(token) if token else None})
+    given = {"serving": config.serving.model_dump(mode="json"), "model": config.registry.model, "host": options.host}
+    given |= {"workers": options.workers, "token_file": str(token) if token else None}
+    os.environ[app.SETTINGS] = json.dumps(given)
     print(f"http://{options.host}:{options.port}", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it anew when all is answered
     uvicorn.run(

@@ -39,15 +39,15 @@ def whole(tmp_path_factory: pytest.TempPathFactory, project_files: list[str], em
     shutil.copyfile(empty_database, project / "mlflow.db")
     params = yaml.safe_load((project / "params.yaml").read_text()) | {"model": {"widths": [16]}}
     (project / "params.yaml").write_text(yaml.safe_dump(params))
-    verbs = ["compose", "download", "preprocess", "train", "sync"]
-    ran = f"from pipeline.__main__ import main; print([main([verb]) for verb in {verbs}])"
+    verbs = ["compose", "download", "feedback --bring", "preprocess", "train", "sync"]
+    ran = f"from pipeline.__main__ import main; print([main(verb.split()) for verb in {verbs}])"
     ended = "from pipeline.tracking import sync; [shipper.kill() for shipper in sync.started]"  # it would write on
     good(project, f'python -c "{ran}; {ended}"')
     asked = runs.client(runs.store(project))
     asked.create_registered_model("mnist")
     version = asked.create_model_version("mnist", source=str(project / "models/bundle"))
     asked.set_registered_model_alias("mnist", "champion", version.version)
-    good(project, "dvc commit --force compose download preprocess train && git add --all && git commit --message Ran")
+    good(project, "dvc commit --force compose download feedback preprocess train && git add --all && git commit -m Ran")
     return Path(shutil.copytree(project, project.with_name("whole")))
 
 

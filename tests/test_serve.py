@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import shutil
 import threading
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from pipeline.models.bundle import Bundle
-from pipeline.serving.store import Store
+from pipeline.serving.store import Prediction, Store
 from tests import browser, digits, registered, runs, trackers
 from tests.services import Service, serving, stop
 
@@ -108,6 +109,18 @@ def test_feedback_is_kept_once_and_can_be_corrected(service: Service):
     assert "0, 1, 2" in refused["detail"][0]["message"]
 
 
+def test_a_label_may_be_one_that_only_the_version_that_predicted_knows(service: Service, project: Path):
+    answer = json.dumps({"label": "ten", "probabilities": {"ten": 0.9, "eleven": 0.1}})
+    before = Prediction("1" * 32, 0, "mnist", 7, "0" * 64, "image", png(PICTURES[0]), answer)
+    store = Store(f"sqlite:///{project}/.ratchet/feedback.db")
+    store.add([before])
+    store.close()
+    told = [service.post("/feedback", {"prediction_id": before.id, "label": label}) for label in ("eleven", "3", "12")]
+    assert [status for status, _ in told] == [200, 200, 422]
+    assert (told[0][1]["label"], told[0][1]["version"]) == ("eleven", 7)
+    assert "'12' was given" in told[2][1]["detail"][0]["message"]
+
+
 def test_champions_change_while_requests_run_and_none_fails(service: Service, project: Path, uri: str):
     bundles = {version: Bundle.load(project / f"bundle-{version}") for version in (1, 2)}
     wanted = {version: bundle.predict(PICTURES[:1])[0]["probabilities"] for version, bundle in bundles.items()}
@@ -134,7 +147,7 @@ def test_champions_change_while_requests_run_and_none_fails(service: Service, pr
 
 
 def test_a_champion_that_was_altered_leaves_the_old_one_serving(service: Service, project: Path, files: Path, uri: str):
-    shutil.rmtree(project / ".ratchet/served" / Bundle.load(project / "bundle-2").digest, ignore_errors=True)
+    shutil.rmtree(project / ".ratchet/served/mnist" / Bundle.load(project / "bundle-2").digest, ignore_errors=True)
     for weights in files.glob("*/models/*/artifacts/artifacts/bundle/weights.safetensors"):
         if weights.read_bytes() == (project / "bundle-2/weights.safetensors").read_bytes():
             weights.write_bytes(weights.read_bytes()[:-4])
@@ -198,12 +211,18 @@ def test_another_content_type_is_refused(service: Service):
     assert (status, "application/json" in refused["detail"][0]["message"]) == (415, True)
 
 
-def test_without_a_champion_it_says_what_to_type(prepared_once: Path, tmp_path: Path):
-    project = shutil.copytree(prepared_once, tmp_path / "project")
-    done = runs.called(project, "serve", "--port", "1")
+def test_without_a_champion_it_says_what_to_type_and_another_models_service_runs_on(
+    service: Service, project: Path, uri: str
+):
+    arguments = ["--port", str(trackers.free_port()), "registry.model=other"]
+    done = runs.called(project, "serve", *arguments, MLFLOW_TRACKING_URI=uri)
     assert done.returncode == 1
-    assert "mnist has no champion" in done.stderr
+    assert "other has no champion" in done.stderr
     assert "dvc repro && ratchet promote" in done.stderr
+    pointers = {name: project / f".ratchet/served/{name}/champion.json" for name in ("mnist", "other")}
+    told = {name: json.loads(file.read_text(encoding="utf-8"))["digest"] for name, file in pointers.items()}
+    assert told == {"mnist": Bundle.load(project / "bundle-1").digest, "other": None}
+    assert service.health()["problem"] is None
 
 
 def test_a_person_draws_a_digit_sees_what_it_is_and_corrects_it(service: Service, project: Path):

@@ -46,7 +46,7 @@ def lay(project: Path, kind: str) -> str:
     if encoder["kind"] != "image":
         examples = table(encoder, examples)
     (folder / "example.json").write_text(json.dumps(examples), encoding="utf-8")
-    place = project / ".ratchet/served" / digest
+    place = project / ".ratchet/served/mnist" / digest
     place.parent.mkdir(parents=True, exist_ok=True)
     folder.rename(place)
     return digest
@@ -61,7 +61,7 @@ def table(encoder: dict[str, Any], examples: list[Any]) -> dict[str, Any]:
 
 def point(project: Path, digest: str) -> None:
     state = {"model": "mnist", "version": 1, "digest": digest, "problem": None, "looked": time.time()}
-    temporary = project / ".ratchet/served/next.json"
+    temporary = project / ".ratchet/served/mnist/next.json"
     temporary.write_text(json.dumps(state), encoding="utf-8")
     temporary.replace(temporary.with_name("champion.json"))
 

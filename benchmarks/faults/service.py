@@ -100,8 +100,8 @@ def damaged(folder: Path, seed: int) -> None:
     digest = untrained.lay(project, "image")
     good = untrained.lay(project, "table")
     untrained.point(project, digest)
-    bad = shutil.copytree(project / ".ratchet/served" / good, project / ".ratchet/served" / ("f" * 64)).name
-    what[1](project / ".ratchet/served" / bad)
+    bad = shutil.copytree(project / ".ratchet/served/mnist" / good, project / ".ratchet/served/mnist" / ("f" * 64)).name
+    what[1](project / ".ratchet/served/mnist" / bad)
     with service(project, None) as one:
         with asking(one, [], failed):
             untrained.point(project, bad)

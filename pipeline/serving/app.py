@@ -1,77 +1,32 @@
 """The service over HTTP: what each path takes and gives; pipeline/serving/edge.py bounds whatever comes."""
 
 import asyncio
+import gc
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from pipeline.config.schema import Serving
-from pipeline.project import paths
 from pipeline.project.errors import StoreError
 from pipeline.serving import documents, metrics, site
 from pipeline.serving.edge import Edge
-from pipeline.serving.engine import Engine
 from pipeline.serving.forms import Invalid
-from pipeline.serving.loaded import Loaded, Model
+from pipeline.serving.loaded import Model
+from pipeline.serving.service import Service, database
 from pipeline.serving.store import Store
 
 SETTINGS = "RATCHET_SERVING"  # the environment variable that tells a worker what was typed
-PRUNE_SECONDS = 3600.0
 LARGE = 1 << 16  # bytes of a body
-DAY = 86_400_000  # milliseconds
-
-
-def database(settings: Serving) -> str:
-    """The store's URL; `${oc.env:NAME}` in it is read here alone."""
-    from omegaconf import OmegaConf
-
-    if settings.store is None:
-        paths.state().mkdir(parents=True, exist_ok=True)
-        return f"sqlite:///{paths.state('feedback.db')}"
-    return str(OmegaConf.create({"url": settings.store}).url)
-
-
-class Service:
-    """What the requests of one worker share."""
-
-    def __init__(self, settings: Serving):
-        self.settings = settings
-        self.store = Store(database(settings), settings.scrub)
-        self.engine = Engine(self.store, settings.batch, metrics.batch)
-        self.loaded = Loaded({"pixels": settings.pixels, "records": settings.records}, settings.watch_seconds)
-
-    @property
-    def model(self) -> Model:
-        if self.loaded.model is None:
-            raise HTTPException(503, f"there is no model yet: {self.loaded.problem}")
-        return self.loaded.model
-
-    async def predicted(self, model: Model, records: list[Any]) -> list[dict[str, Any]]:
-        answers = await self.within(self.engine.answers(model, records))
-        metrics.PREDICTIONS.labels(str(model.version)).inc(len(answers))
-        return answers
-
-    async def within(self, work: Awaitable[Any]) -> Any:
-        try:
-            return await asyncio.wait_for(work, self.settings.seconds)
-        except TimeoutError:
-            raise HTTPException(503, f"no answer within {self.settings.seconds} seconds; try again") from None
-
-    async def prune(self) -> None:
-        while self.settings.keep_days is not None:
-            before = round(time.time() * 1000) - self.settings.keep_days * DAY
-            with suppress(StoreError):  # the next hour tries again; requests say what is wrong with the store
-                await asyncio.to_thread(self.store.prune, before)
-            await asyncio.sleep(PRUNE_SECONDS)
 
 
 def create() -> Edge:
@@ -79,12 +34,15 @@ def create() -> Edge:
     given = json.loads(os.environ[SETTINGS])
     settings = Serving(**given["serving"])
     token = Path(given["token_file"]).read_text(encoding="utf-8").strip() if given["token_file"] else None
-    service = Service(settings)
+    service = Service(given["model"], settings, Store(database(settings), settings.scrub))
+    torch.set_num_threads(max(1, torch.get_num_threads() // given["workers"]))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service.engine.start()
         await service.loaded.look()
+        gc.collect()
+        gc.freeze()  # what was imported stays: to look through it all for garbage takes a third of a second
         tasks = [asyncio.create_task(work) for work in (service.loaded.follow(), service.prune())]
         yield
         for task in tasks:
@@ -94,6 +52,7 @@ def create() -> Edge:
 
     app = FastAPI(title="Ratchet", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.openapi = lambda: documents.openapi(app, service.loaded.model)
+    app.add_middleware(metrics.Measured)
     answers(app)
     predictions(app, service)
     facts(app, service)
@@ -118,14 +77,6 @@ def answers(app: FastAPI) -> None:
     async def away(request: Request, error: StoreError) -> JSONResponse:
         return JSONResponse({"detail": [{"field": "", "message": str(error)}]}, 503)
 
-    @app.middleware("http")
-    async def measured(request: Request, call_next: Any) -> Response:
-        began = time.perf_counter()
-        response = await call_next(request)
-        path = getattr(request.scope.get("route"), "path", "other")
-        metrics.request(path, response.status_code, time.perf_counter() - began)
-        return response
-
 
 def predictions(app: FastAPI, service: Service) -> None:
     @app.post("/predict", summary="One record in, one answer out")
@@ -148,7 +99,7 @@ def predictions(app: FastAPI, service: Service) -> None:
     @app.post("/feedback", summary="What would have been right")
     async def feedback(request: Request) -> JSONResponse:
         name, given = documents.feedback(await content(request))
-        label = service.model.form.label(given)
+        label = await service.meant(name, given)
         now = round(time.time() * 1000)
         stored = await service.within(asyncio.to_thread(service.store.label, name, label, now))
         if stored is None:

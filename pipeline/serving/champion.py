@@ -1,8 +1,8 @@
-"""Which champion is served: fetched, tried and kept in .ratchet/served, where each worker looks.
+"""Which champion of a model is served: fetched, tried and kept in .ratchet/served/MODEL, where each worker looks.
 
-    .ratchet/served/champion.json      {"model", "version", "digest", "problem", "looked"}
-    .ratchet/served/DIGEST/bundle/     of the champion and of the one before
-    .ratchet/served/DIGEST/example.json
+    champion.json      {"model", "version", "digest", "problem", "looked"}
+    DIGEST/bundle/     of the champion and of the one before
+    DIGEST/example.json
 
 One process asks MLflow, workers read files: an outage of MLflow, or a champion that can't be loaded, stops neither them
 nor a new start.
@@ -29,13 +29,13 @@ from pipeline.project.secrets import redact
 POINTER, EXAMPLE, BUNDLE = "champion.json", "example.json", "bundle"
 
 
-def folder(*parts: str) -> Path:
-    return paths.state("served", *parts)
+def folder(name: str, *parts: str) -> Path:
+    return paths.state("served", name, *parts)
 
 
-def pointer() -> dict[str, Any] | None:
+def pointer(name: str) -> dict[str, Any] | None:
     """What is to be served; None before anything was."""
-    file = folder(POINTER)
+    file = folder(name, POINTER)
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
@@ -48,10 +48,8 @@ def watch(name: str, seconds: float) -> None:
 
 def look(name: str) -> dict[str, Any]:
     """Asks MLflow once, and lays out a new champion; what goes wrong is a problem, and the one before stays."""
-    before = pointer()
+    before = pointer(name)
     kept = {key: (before or {}).get(key) for key in ("model", "version", "digest")}
-    if kept["model"] not in (None, name):
-        kept = dict.fromkeys(kept)
     try:
         found, problem = {**kept, **laid_out(name)}, None
     except RatchetError as error:
@@ -61,7 +59,7 @@ def look(name: str) -> dict[str, Any]:
     if problem and problem != (before or {}).get("problem"):
         print(f"ratchet serve: {problem}", file=sys.stderr, flush=True)
     state = {**found, "problem": problem, "looked": time.time()}
-    write_json(folder(POINTER), state)
+    write_json(folder(name, POINTER), state)
     return state
 
 
@@ -79,11 +77,13 @@ def laid_out(name: str) -> dict[str, Any]:
                 f"{name} has no champion at {mlflow_store.shown_uri()}.\nType: dvc repro && ratchet promote"
             )
         digest = version.tags.get(DIGEST, "")
-        with FileLock(folder("served.lock")):
-            if not (folder(digest) / EXAMPLE).is_file():
-                fetch(client, version, folder(digest), versions.fetched)
-            tried(folder(digest), digest)
-            prune(keep={digest, (pointer() or {}).get("digest")})
+        place = folder(name, digest)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(place.with_name("served.lock")):
+            if not (place / EXAMPLE).is_file():
+                fetch(client, version, place, versions.fetched)
+            tried(place, digest)
+            prune(place.parent, keep={digest, (pointer(name) or {}).get("digest")})
     return {"model": name, "version": int(version.version), "digest": digest}
 
 
@@ -128,7 +128,7 @@ def examples(place: Path, encoder: dict[str, Any]) -> list[Any]:
     return [{key: None if value != value else value for key, value in row.items()} for row in rows]  # NaN: no value
 
 
-def prune(keep: set[str | None]) -> None:
-    for one in folder().iterdir():
+def prune(place: Path, keep: set[str | None]) -> None:
+    for one in place.iterdir():
         if one.is_dir() and one.name not in keep:
             shutil.rmtree(one, ignore_errors=True)

@@ -70,6 +70,7 @@ LABELS = Table(
     Column("corrections", Integer, nullable=False),
     Column("sequence", BigInteger, nullable=False, unique=True),  # of the last change
 )
+HELD = ("55P03", "57014")  # PostgreSQL's codes: a lock, or a statement, took longer than WAIT
 CURES = {
     "SQLITE_FULL": "Free some room on its disk (`df -h {folder}`)",
     "SQLITE_IOERR": "Look at its disk, and at its room (`df -h {folder}`)",
@@ -97,6 +98,8 @@ def named(url: URL) -> str:
 
 
 def cure(url: URL, error: BaseException | None) -> str:
+    if getattr(error, "pgcode", None) in HELD:
+        return "Another session holds it, or its server is busy: select * from pg_stat_activity"
     if url.get_backend_name() != "sqlite":
         return f"Is its server running, and may this user in? Given with serving.store: {ALLOWED}"
     code = getattr(error, "sqlite_errorname", "")
@@ -116,7 +119,7 @@ def opened(given: str) -> Engine:
         raise StoreError(f"serving.store={redact(given)}: {error}. Allowed: {ALLOWED}") from None
     if url.get_backend_name() == "sqlite":
         event.listen(engine, "connect", write_ahead)
-        event.listen(engine, "begin", begin)
+    event.listen(engine, "begin", begin if url.get_backend_name() == "sqlite" else bounded)
     try:
         with explained(url), transaction(engine, LASTING) as connection:
             make(connection)
@@ -160,6 +163,12 @@ def begin(connection: Connection) -> None:
         return
     connection.exec_driver_sql(f"PRAGMA synchronous={synchronous}")
     connection.exec_driver_sql("BEGIN IMMEDIATE")  # waits for other writers now; one that read first could not
+
+
+def bounded(connection: Connection) -> None:
+    """PostgreSQL waits for ever otherwise, and whoever waits for the writer with it. Reports may take their time."""
+    if connection.get_execution_options().get("ratchet_writes") is not None:
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout='{WAIT}s'; SET LOCAL statement_timeout='{WAIT}s'")
 
 
 @contextmanager

@@ -1,12 +1,14 @@
 """Requests that wait at the same time go through the network together, on a thread of their own."""
 
 import asyncio
+import itertools
 import json
 import queue
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,12 +64,10 @@ class Engine:
 
     def waiting(self) -> list[Job] | None:
         """What has come, at least one and about as much as fits in a batch; None when it is over."""
-        jobs = [self.jobs.get()]
-        try:
-            while jobs[-1] is not None and sum(len(job.records) for job in jobs) < self.batch:
+        jobs, left = [self.jobs.get()], self.batch
+        with suppress(queue.Empty):
+            while jobs[-1] is not None and (left := left - len(jobs[-1].records)) > 0:
                 jobs.append(self.jobs.get_nowait())
-        except queue.Empty:
-            pass
         if jobs[-1] is None:
             self.jobs.put(None)  # for the next round
             jobs.pop()
@@ -78,19 +78,14 @@ class Engine:
             results = self.predicted(model, [record for job in jobs for record in job.records])
         except Invalid as error:
             if len(jobs) == 1:
-                return settle(jobs[0], error)
+                return settle(jobs, [error])
             for job in jobs:  # which of them was it?
                 self.answer(model, [job])
             return None
         except Exception as error:  # noqa: BLE001 - whoever awaits it raises it
-            for job in jobs:
-                settle(job, error)
-            return None
-        start = 0
-        for job in jobs:
-            settle(job, results[start : start + len(job.records)])
-            start += len(job.records)
-        return None
+            return settle(jobs, [error] * len(jobs))
+        ends = [*itertools.accumulate(len(job.records) for job in jobs)]
+        return settle(jobs, [results[start:end] for start, end in zip([0, *ends], ends, strict=False)])
 
     def predicted(self, model: Model, records: list[Any]) -> list[dict[str, Any]]:
         form, now = model.form, round(time.time() * 1000)
@@ -120,13 +115,16 @@ def by_model(jobs: list[Job]) -> Iterator[tuple[Model, list[Job]]]:
         yield some[0].model, some
 
 
-def settle(job: Job, result: list[dict[str, Any]] | Exception) -> None:
-    def tell() -> None:
-        if job.future.done():  # the client has gone
-            return
-        if isinstance(result, Exception):
-            job.future.set_exception(result)
-        else:
-            job.future.set_result(result)
+def settle(jobs: list[Job], results: list[list[dict[str, Any]] | Exception]) -> None:
+    """All at once: the event loop is woken but once."""
 
-    job.loop.call_soon_threadsafe(tell)
+    def tell() -> None:
+        for job, result in zip(jobs, results, strict=True):
+            if job.future.done():  # the client has gone
+                continue
+            if isinstance(result, Exception):
+                job.future.set_exception(result)
+            else:
+                job.future.set_result(result)
+
+    jobs[0].loop.call_soon_threadsafe(tell)

@@ -27,9 +27,9 @@ class Model:
 class Loaded:
     """`model`: what is served now, None before the first; `problem`: why it is not what MLflow says, or None."""
 
-    def __init__(self, limits: dict[str, int], seconds: float):
-        """`limits`: of Form; `seconds` between two looks of the process that asks MLflow."""
-        self.limits, self.stale = limits, seconds + STALE
+    def __init__(self, name: str, limits: dict[str, int], seconds: float):
+        """`name`: of the registered model; `limits`: of Form; `seconds` between two looks of who asks MLflow."""
+        self.name, self.limits, self.stale = name, limits, seconds + STALE
         self.model: Model | None = None
         self.problem: str | None = "nothing is loaded yet"
         self.tried: tuple[str, int] | None = None  # digest and version
@@ -42,7 +42,7 @@ class Loaded:
 
     async def look(self) -> None:
         try:
-            state = champion.pointer()
+            state = champion.pointer(self.name)
             if state is not None:
                 await self.take(state)
         except Exception as error:  # noqa: BLE001 - whatever it is, the model before is served, and /health tells
@@ -58,7 +58,7 @@ class Loaded:
         self.problem = self.failure or state["problem"] or (late if silent > self.stale else None)
 
     def load(self, state: dict[str, Any]) -> Model:
-        place = champion.folder(state["digest"])
+        place = champion.folder(self.name, state["digest"])
         bundle = Bundle.load(place / champion.BUNDLE)
         form = Form(bundle.encoder, champion.examples(place, bundle.encoder), **self.limits)
-        return Model(state["model"], state["version"], state["digest"], bundle, form)
+        return Model(self.name, state["version"], state["digest"], bundle, form)

@@ -1,6 +1,7 @@
 """What a service answers, by the encoder's task, and which labels can be right."""
 
 import difflib
+import json
 import math
 from typing import Any
 
@@ -78,12 +79,23 @@ class Ranking:
         return known(value, self.labels, "items")
 
 
-def known(value: Any, labels: list[str], name: str) -> str:
-    """The label that `value` means: 7 and "7" are "7"; Invalid with the nearest where there is none."""
+def matched(value: Any, labels: list[str]) -> str | None:
+    """The label that `value` means, if there is one: 7 and "7" are "7"."""
     text = word(value) if isinstance(value, str | int | float) else None
-    if text in labels:
-        return text
-    near = difflib.get_close_matches(text[:100], labels, n=1) if text else []
+    return text if text in labels else None
+
+
+def named(answer: str) -> list[str]:
+    """The labels that a stored answer names: the classes of the version that predicted, or the items that it listed."""
+    told = json.loads(answer)
+    return [*told.get("probabilities", ()), *(one["item"] for one in told.get("items", ()))]
+
+
+def known(value: Any, labels: list[str], name: str) -> str:
+    """As matched; Invalid with the nearest where there is none."""
+    if (label := matched(value, labels)) is not None:
+        return label
+    near = difflib.get_close_matches(str(value)[:100], labels, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(labels[:SHOWN]) + (", …" if len(labels) > SHOWN else "")
     raise invalid("label", f"{given(value)}, which is none of the {len(labels):,} {name}.{hint} They are: {listed}")
