@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from pipeline.project.errors import StoreError
+from pipeline.serving import database as tables
 from pipeline.serving.store import Labelled, Prediction, Store
 from tests import limits
 from tests.conftest import REPOSITORY, lean
@@ -357,6 +358,24 @@ def test_a_file_that_another_process_holds_is_waited_for(tmp_path: Path, how: st
         assert store.prediction("a") is not None, "who reads waits for nobody"
         assert timer.is_alive()
         assert store.label("a", "no", 10).status == "stored"
+    store.close()
+
+
+def test_a_table_that_another_session_holds_is_not_waited_for_for_ever(
+    server: PostgreSQL, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(tables, "WAIT", 1)
+    store = Store(database(server))
+    engine = create_engine(store.engine.url)
+    with engine.begin() as other:
+        other.execute(text("LOCK TABLE ratchet_predictions IN ACCESS EXCLUSIVE MODE"))
+        began = time.monotonic()
+        with pytest.raises(StoreError, match="pg_stat_activity"):
+            store.add([made("a")])
+        assert time.monotonic() - began < 5
+    engine.dispose()
+    store.add([made("a")])
+    assert store.prediction("a") is not None
     store.close()
 
 

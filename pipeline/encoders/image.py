@@ -3,6 +3,7 @@
 import io
 import math
 import reprlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,13 +36,16 @@ def decode(encoder: dict[str, Any], inputs: np.ndarray) -> list[str]:
     return [""] * len(inputs)
 
 
-def read(content: bytes, shape: Shape, name: str = "") -> np.ndarray:
-    """The content of a PNG, JPEG or other picture file → uint8 (C, H, W), upright, grey or RGB, resized to `shape`."""
+def read(content: bytes, shape: Shape, name: str = "", formats: Sequence[str] | None = None) -> np.ndarray:
+    """The content of a picture file → uint8 (C, H, W), upright, grey or RGB, resized to `shape`.
+
+    `formats`: those that Pillow may take it for; None: any that it knows.
+    """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     channels, height, width = shape
     try:
-        with Image.open(io.BytesIO(content)) as picture:
+        with Image.open(io.BytesIO(content), formats=formats) as picture:
             upright = ImageOps.exif_transpose(picture).convert("L" if channels == 1 else "RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # Pillow's, by format
         reason = "of no known kind" if isinstance(error, UnidentifiedImageError) else str(error)

@@ -4,6 +4,8 @@ import base64
 import binascii
 import io
 import re
+import struct
+import zlib
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -19,6 +21,7 @@ from pipeline.serving.bodies import STRICT, checked, each, given, invalid, joine
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 FILE = f"the base64 of a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file, or a data: URL of one"
 URL = re.compile(r"data:[\w.+/-]*;base64,", re.ASCII)
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # A scan of a progressive JPEG goes over the whole picture, in 45 bytes at the least; cameras write about ten
 SCAN, SCANS = b"\xff\xda", 200
 NUMBERS, BYTES = frozenset({int, float}), frozenset(range(256))
@@ -73,7 +76,7 @@ class Pictures:
 
     def of_file(self, content: bytes, field: str) -> np.ndarray:
         try:
-            return encoding.read(content, self.shape)
+            return encoding.read(content, self.shape, formats=FORMATS)
         except Exception as error:  # Pillow's decoders meet foreign bytes with errors of any type
             reason = str(error) if isinstance(error, DataError) else "no picture that can be read"
             raise invalid(field, f"{reason}; it needs {FILE}") from error
@@ -95,14 +98,21 @@ class Pictures:
         return {"image": "data:image/png;base64," + base64.b64encode(self.stored(record, record)).decode()}
 
     def stored(self, record: np.ndarray, row: np.ndarray) -> bytes:
-        """A PNG of `row` (C, H, W)."""
-        pixels = row[0] if len(row) == 1 else row.transpose(1, 2, 0)  # (H, W) or (H, W, 3)
-        file = io.BytesIO()
-        Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG", compress_level=1)
-        return file.getvalue()
+        """A PNG of `row` (C, H, W); by Pillow it took 13 times as long, a tenth of a request."""
+        channels, height, width = row.shape
+        lines = np.zeros((height, 1 + width * channels), np.uint8)  # each begins with its filter: none
+        lines[:, 1:] = row.transpose(1, 2, 0).reshape(height, -1)
+        head = struct.pack(">IIBBBBB", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)  # 8 bits, grey or RGB
+        data = zlib.compress(lines.tobytes(), 1)
+        return SIGNATURE + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
     def encoded(self, records: list[np.ndarray]) -> np.ndarray:
         return encode(self.encoder, records)
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """Of a PNG: length, kind, content, checksum."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def rectangle(form: tuple[int, ...]) -> dict[str, Any]:
