@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,18 @@ def test_the_service_does_what_its_document_says(served: tuple[Service, dict[str
     assert "Tested: 9" in done.stdout
     assert service.health()["ready"]
     assert "Traceback" not in service.log.read_text()
+
+
+def test_a_record_without_an_answer_harms_none_that_came_with_it(
+    served: tuple[Service, dict[str, str]], project: Path
+) -> None:
+    service, _ = served
+    untrained.swap(service, project, untrained.lay(project, "table", factor=1e6))
+    good = service.get("/about")[1]["examples"][0]
+    records = [good, good | {"age": 3e38}] * 16
+    with ThreadPoolExecutor(len(records)) as pool:
+        answers = [*pool.map(lambda record: service.post("/predict", record), records)]
+    assert [status for status, _ in answers] == [200, 422] * 16
+    status, refused = service.post("/predict/batch", {"records": records})
+    assert status == 422
+    assert refused["detail"][0]["message"].startswith("record 1: the model has no finite answer")

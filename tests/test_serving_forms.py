@@ -23,6 +23,7 @@ from pipeline.config.data import MnistData
 from pipeline.data import mnist, table
 from pipeline.data.encoding import encode
 from pipeline.models import outputs as meaning
+from pipeline.serving.bodies import parsed
 from pipeline.serving.forms import Form, Invalid
 from tests import digits, test_behaviour, test_table, test_text
 from tests import texts as tiny
@@ -334,6 +335,33 @@ def test_a_picture_comes_as_a_file_in_base64_or_as_pixels(forms, all_made, kind:
         np.testing.assert_array_equal(record, pixels)
     cameras = file(picture.convert("RGB"), "MPO", save_all=True, append_images=[picture.convert("RGB")])
     assert form.picture(cameras).shape == pixels.shape
+
+
+@pytest.mark.parametrize("odd", [True, 256, -1, 1.5, "7", None, [0], 1e999, 10**30])
+def test_pixels_that_are_no_bytes_are_named_one_by_one(forms, odd: Any) -> None:
+    for shape, place in (((784,), (30,)), ((28, 28), (1, 2)), ((1, 28, 28), (0, 1, 2))):
+        pixels = np.zeros(shape, int).tolist()
+        line = pixels
+        for step in place[:-1]:
+            line = line[step]
+        line[place[-1]] = odd
+        ((field, message),) = refused(forms["image"], body({"pixels": pixels}).replace(b"Infinity", b"1e999"))
+        assert field == ".".join(["pixels", *map(str, place)])
+        assert "whole number, 0 to 255" in message
+
+
+@pytest.mark.parametrize(
+    "number", ["1", "-0", "0.0", "1e2", "1E-400", "123456789012345678901234567890", "0.1", "5e-324"]
+)
+def test_numbers_are_the_same_whoever_reads_them(number: str) -> None:
+    quickly, usually = (parsed(text.encode()) for text in (f'{{"a": {number}}}', f'{{"a": {number}, "b": ""}}'))
+    assert (type(quickly["a"]), repr(quickly["a"])) == (type(usually["a"]), repr(usually["a"]))
+
+
+@pytest.mark.parametrize("content", ['{"a": NaN}', '{"a": -Infinity}', '{"a": 01}', '{"a": 1} 2', '{"a": [1,]}'])
+def test_what_is_no_json_is_refused_whoever_reads_it(content: str) -> None:
+    with pytest.raises(Invalid):
+        parsed(content.encode())
 
 
 def moving(form: str) -> bytes:

@@ -30,8 +30,8 @@ def served(project: Path, kinds: list[str]) -> Iterator[tuple[Service, dict[str,
         yield service, digests
 
 
-def lay(project: Path, kind: str) -> str:
-    """On the tiny data of test_serving_forms.py; returns the bundle's digest."""
+def lay(project: Path, kind: str, factor: float = 1.0) -> str:
+    """On the tiny data of test_serving_forms.py, weights times `factor`; returns the bundle's digest."""
     folder = project.parent / kind
     folder.mkdir()
     with pytest.MonkeyPatch.context() as patch:
@@ -40,7 +40,7 @@ def lay(project: Path, kind: str) -> str:
     net = yaml.safe_load((REPOSITORY / f"conf/model/{NETS[kind]}.yaml").read_text(encoding="utf-8"))
     loss = "mse" if encoder["task"] == "regression" else "cross_entropy"
     torch.manual_seed(0)
-    weights = build(net, encoder, loss).state_dict()
+    weights = {name: factor * one for name, one in build(net, encoder, loss).state_dict().items()}
     identity = {"config_hash": "0" * 64, "data_fingerprint": "0" * 64}
     digest = bundle.save(folder / "bundle", weights, net, loss, encoder, identity)
     if encoder["kind"] != "image":

@@ -3,12 +3,14 @@
 import io
 import math
 import reprlib
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.project.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Shape = tuple[int, ...]
 
@@ -36,23 +38,28 @@ def decode(encoder: dict[str, Any], inputs: np.ndarray) -> list[str]:
     return [""] * len(inputs)
 
 
-def read(content: bytes, shape: Shape, name: str = "", formats: Sequence[str] | None = None) -> np.ndarray:
-    """The content of a picture file → uint8 (C, H, W), upright, grey or RGB, resized to `shape`.
+def read(content: bytes, shape: Shape, name: str = "") -> np.ndarray:
+    """The content of a picture file → uint8 (C, H, W), as upright() has it."""
+    from PIL import Image, UnidentifiedImageError
 
-    `formats`: those that Pillow may take it for; None: any that it knows.
-    """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    channels, height, width = shape
     try:
-        with Image.open(io.BytesIO(content), formats=formats) as picture:
-            upright = ImageOps.exif_transpose(picture).convert("L" if channels == 1 else "RGB")
+        with Image.open(io.BytesIO(content)) as picture:
+            return upright(picture, shape)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # Pillow's, by format
         reason = "of no known kind" if isinstance(error, UnidentifiedImageError) else str(error)
         raise DataError(f"{name}no picture that can be read: {reason}") from None
-    if upright.size != (width, height):
-        upright = upright.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(upright).reshape(height, width, channels).transpose(2, 0, 1)
+
+
+def upright(picture: "Image.Image", shape: Shape) -> np.ndarray:
+    """uint8 (C, H, W): turned as its file says, grey or RGB, resized to `shape`. `picture` itself may be changed."""
+    from PIL import Image, ImageOps
+
+    channels, height, width = shape
+    ImageOps.exif_transpose(picture, in_place=True)
+    plain = picture.convert("L" if channels == 1 else "RGB")
+    if plain.size != (width, height):
+        plain = plain.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(plain).reshape(height, width, channels).transpose(2, 0, 1)
 
 
 def as_numbers(records: Any) -> np.ndarray | None:

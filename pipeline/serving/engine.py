@@ -2,20 +2,21 @@
 
 import asyncio
 import itertools
-import json
 import queue
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from pydantic_core import to_json
 
 from pipeline.models import outputs as meaning
-from pipeline.serving.forms import Invalid
+from pipeline.serving.bodies import Invalid, invalid
 from pipeline.serving.loaded import Model
 from pipeline.serving.store import Prediction, Store
 
@@ -28,27 +29,34 @@ class Job:
     records: list[Any]
     future: asyncio.Future
     loop: asyncio.AbstractEventLoop
-    began: float = field(default_factory=time.perf_counter)
 
 
 class Engine:
     """No waiting for company: a batch is what has come while the one before was on its way."""
 
-    def __init__(self, store: Store, batch: int, told: Callable[[int, float], None]):
-        """`batch`: records at once, at most; `told` hears each batch's records and seconds."""
-        self.store, self.batch, self.told = store, batch, told
+    def __init__(self, store: Store, batch: int, heard: Callable[[int, int, float], None]):
+        """`batch`: records at once, at most; `heard` is told the version, records and seconds of each."""
+        self.store, self.batch, self.heard = store, batch, heard
+        self.come: list[Job] = []  # in the event loop
         self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self.thread = threading.Thread(target=self.work, name="engine")
 
     def start(self) -> None:
         self.thread.start()
 
-    async def answers(self, model: Model, records: list[Any]) -> list[dict[str, Any]]:
-        """An answer for each record, with its prediction_id; they are in the store before they are returned."""
+    async def answers(self, model: Model, records: list[Any]) -> list[bytes]:
+        """For each record the answer and its prediction_id, a JSON object; in the store before they are returned."""
         loop = asyncio.get_running_loop()
         job = Job(model, records, loop.create_future(), loop)
-        self.jobs.put(job)
+        if not self.come:
+            loop.call_soon(self.hand_over)  # after the other requests that have come by now
+        self.come.append(job)
         return await job.future
+
+    def hand_over(self) -> None:
+        for job in self.come:
+            self.jobs.put(job)
+        self.come.clear()
 
     def close(self) -> None:
         """Ends when all that waits is answered."""
@@ -57,10 +65,8 @@ class Engine:
 
     def work(self) -> None:
         while (jobs := self.waiting()) is not None:
-            began = time.perf_counter()
             for model, some in by_model(jobs):
                 self.answer(model, some)
-            self.told(sum(len(job.records) for job in jobs), time.perf_counter() - began)
 
     def waiting(self) -> list[Job] | None:
         """What has come, at least one and about as much as fits in a batch; None when it is over."""
@@ -87,25 +93,29 @@ class Engine:
         ends = [*itertools.accumulate(len(job.records) for job in jobs)]
         return settle(jobs, [results[start:end] for start, end in zip([0, *ends], ends, strict=False)])
 
-    def predicted(self, model: Model, records: list[Any]) -> list[dict[str, Any]]:
-        form, now = model.form, round(time.time() * 1000)
+    def predicted(self, model: Model, records: list[Any]) -> list[bytes]:
+        form, now, began = model.form, round(time.time() * 1000), time.perf_counter()
         rows = form.encoded(records)
-        results, kept = [], []
-        for start in range(0, len(records), self.batch):
-            part = torch.from_numpy(rows[start : start + self.batch])
-            results += map(form.answer, meaning.answers(model.bundle.outputs(part), part, model.bundle.encoder))
-        for record, row, result in zip(records, rows, results, strict=True):
+        told, kept = [], []
+        for record, row, result in zip(records, rows, self.results(model, rows), strict=True):
             name = f"{now:012x}{secrets.token_hex(10)}"  # in the order of time, as indexes like it
-            stored = form.stored(record, row)
-            answer = json.dumps(result, ensure_ascii=False, allow_nan=False)
-            kept.append(
-                Prediction(
-                    name, now, model.name, model.version, model.digest, model.bundle.encoder["kind"], stored, answer
-                )
-            )
-            result["prediction_id"] = name
+            answer, stored = to_json(form.answer(result)), form.stored(record, row)
+            about = name, now, model.name, model.version, model.digest, form.kind
+            kept.append(Prediction(*about, stored, answer.decode()))
+            told.append(b'%b,"prediction_id":"%b"}' % (answer[:-1], name.encode()))
         self.store.add(kept)
-        return results
+        self.heard(model.version, len(records), time.perf_counter() - began)
+        return told
+
+    def results(self, model: Model, rows: np.ndarray) -> Iterator[dict[str, Any]]:
+        """What the network says to each row; Invalid where that is no number."""
+        for start in range(0, len(rows), self.batch):
+            part = torch.from_numpy(rows[start : start + self.batch])
+            outputs = model.bundle.outputs(part)
+            if not (finite := outputs.isfinite().all(dim=1)).all():
+                row = start + int(finite.int().argmin())
+                raise invalid("", f"record {row}: the model has no finite answer; are all of its numbers plausible?")
+            yield from meaning.answers(outputs, part, model.bundle.encoder)
 
 
 def by_model(jobs: list[Job]) -> Iterator[tuple[Model, list[Job]]]:
@@ -115,7 +125,7 @@ def by_model(jobs: list[Job]) -> Iterator[tuple[Model, list[Job]]]:
         yield some[0].model, some
 
 
-def settle(jobs: list[Job], results: list[list[dict[str, Any]] | Exception]) -> None:
+def settle(jobs: list[Job], results: list[list[bytes] | Exception]) -> None:
     """All at once: the event loop is woken but once."""
 
     def tell() -> None:

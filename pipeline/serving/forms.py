@@ -14,6 +14,7 @@ from pipeline.serving.texts import Texts
 
 KINDS = {"image": Pictures, "text": Texts, "behaviour": Histories, "table": Rows}
 TASKS = {"classification": Classes, "regression": Numbers, "ranking": Ranking}
+QUICK = 1 << 14  # pixels that are read in about a millisecond
 BATCH = 'an object {"records": [record, …]}'
 
 
@@ -32,13 +33,13 @@ class Form:
         self.examples: list[dict[str, Any]] = self.inputs.examples
         self.schema_in, self.schema_out = self.inputs.schema, self.outcome.schema
 
-    def one(self, body: bytes) -> Any:
-        """The record of a body of /predict."""
-        (record,) = self.inputs.records([parsed(body)], [""])
+    def one(self, body: bytes, quick: bool = False) -> Any:
+        """The record of a body of /predict; `quick`: Invalid, too, where a picture file takes long to read."""
+        (record,) = self.records([parsed(body)], [""], quick)
         return record
 
-    def many(self, body: bytes) -> list[Any]:
-        """The records of a body of /predict/batch."""
+    def many(self, body: bytes, quick: bool = False) -> list[Any]:
+        """The records of a body of /predict/batch; `quick` as above."""
         asked = parsed(body)
         if not isinstance(asked, dict):
             raise invalid("", f"{given(asked)}; it needs {BATCH}")
@@ -50,7 +51,11 @@ class Form:
             raise invalid("records", f"{given(values)}; it needs a list of 1 to {self.limit:,} records")
         if not 0 < len(values) <= self.limit:
             raise invalid("records", f"{len(values):,} records were given; allowed are 1 to {self.limit:,}")
-        return self.inputs.records(values, [f"records.{row}" for row in range(len(values))])
+        return self.records(values, [f"records.{row}" for row in range(len(values))], quick)
+
+    def records(self, values: list[Any], places: list[str], quick: bool) -> list[Any]:
+        bound = {"pixels": QUICK} if quick and self.kind == "image" else {}
+        return self.inputs.records(values, places, **bound)
 
     def picture(self, content: bytes) -> np.ndarray:
         """The record of a picture file."""

@@ -3,7 +3,10 @@
 import asyncio
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+
+from pydantic_core import to_json
 
 from pipeline.models.bundle import Bundle
 from pipeline.serving import champion
@@ -22,6 +25,11 @@ class Model:
     digest: str
     bundle: Bundle
     form: Form
+
+    @cached_property
+    def head(self) -> bytes:
+        """How a JSON object begins that is an answer of this model."""
+        return to_json({"model": self.name, "version": self.version})[:-1]
 
 
 class Loaded:

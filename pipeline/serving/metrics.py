@@ -20,7 +20,8 @@ BATCH = Histogram("ratchet_batch_records", "Records predicted together", buckets
 NETWORK = Histogram("ratchet_batch_seconds", "From a batch's encoding to its storage", buckets=SECONDS)
 
 
-def batch(records: int, seconds: float) -> None:
+def batch(version: int, records: int, seconds: float) -> None:
+    PREDICTIONS.labels(str(version)).inc(records)
     BATCH.observe(records)
     NETWORK.observe(seconds)
 

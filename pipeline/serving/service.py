@@ -45,10 +45,8 @@ class Service:
             raise HTTPException(503, f"there is no model yet: {self.loaded.problem}")
         return self.loaded.model
 
-    async def predicted(self, model: Model, records: list[Any]) -> list[dict[str, Any]]:
-        answers = await self.within(self.engine.answers(model, records))
-        metrics.PREDICTIONS.labels(str(model.version)).inc(len(answers))
-        return answers
+    async def predicted(self, model: Model, records: list[Any]) -> list[bytes]:
+        return await self.within(self.engine.answers(model, records))
 
     async def meant(self, prediction_id: str, given: Any) -> str:
         """The label, if the model that is served knows it, or the one that predicted; else Invalid."""
