@@ -135,7 +135,7 @@ def test_after_any_death_two_ranks_end_with_the_same_bytes_in_the_same_run(proje
 
     launcher = at(prepared, "epoch 2/", TWO)
     launcher.send_signal(signal.SIGTERM)
-    output, _ = launcher.communicate(timeout=60)
+    output, _ = launcher.communicate(timeout=20)  # whoever preempts gives 30 seconds; torch alone would take them all
     assert launcher.returncode == 143, output
     (run_id,) = runs.run_ids(prepared)
     assert runs.journal(prepared, run_id)[-1]["value"] == "KILLED"

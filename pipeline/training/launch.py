@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -27,6 +28,8 @@ from pipeline.training.checkpoint import Interrupted
 from pipeline.training.failures import explained
 from pipeline.training.fit import fit, has_bf16
 from pipeline.training.watching import Pruned
+
+STOPPING = "stopping"  # a file in the launcher's scratch folder
 
 logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # it says all of this at length
 
@@ -87,6 +90,7 @@ def launched(
     multiprocessing.set_forkserver_preload([__name__])  # it imports once for all ranks and all restarts
     try:
         with handlers_kept():
+            stop_together()
             results = elastic_launch(elastic(config.trainer, processes(config), place.name), rank_main)(*arguments)
     except SignalException as stop:
         raise Interrupted(stop.sigval) from None
@@ -124,6 +128,7 @@ def elastic(trainer: Trainer, count: int, meeting: str) -> Any:
         rdzv_configs={"rank": trainer.node, "timeout": 900} if several else {"timeout": 900},
         max_restarts=trainer.restarts,
         start_method="forkserver",
+        signals_to_handle="SIGHUP,SIGQUIT",  # the others: stop_together
         logs_specs=DefaultLogsSpecs(log_dir=str(paths.scratch() / "ranks")),
     )
 
@@ -138,6 +143,22 @@ def handlers_kept() -> Iterator[None]:
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
+
+
+def stop_together() -> None:
+    """SIGTERM and SIGINT stop all ranks, as torch's own handlers would; the ranks can see that it was the launcher.
+
+    For it sends the signal on and waits 30 seconds for their ends, while a rank that has returned waits for it to take
+    the result.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+
+    def stop(signum: int, frame: Any) -> None:
+        (paths.scratch() / STOPPING).touch()
+        raise SignalException(f"signal {signum}", signal.Signals(signum))
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, stop)
 
 
 def died(error: Any) -> tuple[str, str]:
@@ -169,6 +190,9 @@ def rank_main(
     except TrainingError as error:
         return {"error": str(error)}
     except Interrupted as stop:
+        if paths.state("scratch", str(launcher), STOPPING).exists():
+            sys.stdout.flush()
+            os._exit(0)
         return {"signal": stop.exit_code - 128}
     except Pruned as stop:
         return {"pruned": stop.epoch}
