@@ -23,6 +23,7 @@ KEPT_VARIABLES = ("HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")  # the rest,
 # Files that take longest begin first, so that both cores are busy to the end
 LONG = [
     "pipeline",
+    "circle",
     "reproduce",
     "sweep",
     "ranks",

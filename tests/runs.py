@@ -19,7 +19,7 @@ from tests.conftest import lean
 
 # Small and long: epochs of 16 steps, so many that a signal sent in the first half always finds it training; dropout so
 # that a wrong random state would show; one thread, since the shipper beside it has the lowest priority and needs a core
-EPOCHS = 200
+EPOCHS = 100
 TINY = ["model.widths=[32]", "model.dropout=0.2", f"training.max_epochs={EPOCHS}", "trainer.threads=1"]
 TINY += ["trainer.checkpoint_seconds=0.01"]
 

@@ -195,8 +195,8 @@ def test_a_missing_output_names_the_stage_that_makes_it(project, called):
         assert "Traceback" not in done.stderr
 
 
-def test_promote_without_a_challenger_cannot_decide(prepared, ratchet):
-    done = ratchet("promote")
+def test_promote_without_a_challenger_cannot_decide(prepared):
+    done = runs.called(prepared, "promote")
     assert done.returncode == 2
     assert "no challenger" in done.stderr
 
