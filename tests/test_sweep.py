@@ -1,6 +1,8 @@
 """ratchet sweep: the study is the queue, and nothing of it is lost."""
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,13 @@ from tests.trackers import postgresql, postgresql_missing
 
 @pytest.fixture
 def again(swept: Path, tmp_path: Path) -> Path:
-    """A copy of that project, to go on with."""
-    return shutil.copytree(swept, tmp_path / "project")
+    """A copy of that project, to go on with; its MLflow names no file of the project that others look at."""
+    project = shutil.copytree(swept, tmp_path / "project")
+    with closing(sqlite3.connect(project / "mlflow.db")) as database, database:
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            change = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"
+            assert database.execute(change, (str(swept), str(project))).rowcount
+    return project
 
 
 def test_all_trials_end_and_each_is_a_run_under_the_sweep_s(swept: Path):
