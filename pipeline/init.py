@@ -5,15 +5,19 @@ PATH: a CSV, Parquet or JSON-lines file with a column to predict, or a folder of
 
 import argparse
 import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from pipeline.config import composition
-from pipeline.data import picture_proposal, proposal
+from pipeline.config.schema import Config
+from pipeline.data import picture_proposal, proposal, rehearsal
 from pipeline.project import paths
-from pipeline.project.errors import DataError, RatchetError
+from pipeline.project.errors import DataError
 from pipeline.project.files import write_text
 
 BEFORE = Path("params.yaml.before-init")
@@ -26,9 +30,13 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--data", required=True, help="a table's file, or a folder of class folders of pictures")
     parser.add_argument("--target", help="the column to predict")
     parser.add_argument("--kind", choices=["table", "text", "images"], help="default: as the data looks")
+    parser.add_argument("--task", choices=["classification", "regression"], help="default: as the target looks")
     parser.add_argument("--text", help="the column of texts, for --kind text; default: the longest")
     parser.add_argument("--group", help="a column: rows of one value stay on one side of the split")
     parser.add_argument("--time", help="a column: the latest rows are test, those before validation")
+    parser.add_argument(
+        "--missing", action="append", default=[], help="a word or number that stands for a missing cell"
+    )
     parser.add_argument("--name", help="under which models are registered; default: the file's name")
     options = parser.parse_args(arguments)
 
@@ -37,26 +45,52 @@ def main(arguments: list[str]) -> None:
     if not path.exists():
         raise DataError(f"--data {options.data}: there is no such file or folder")
     name = proposal.safe_name(options.name or path.stem)
+    command = f"ratchet init {shlex.join(arguments)}"
     if path.is_dir() or kind == "images":
         proposed = picture_proposal.of_images(path, name)
+        print(proposed.shown)
+        with settings_kept():
+            write(proposed.params, command)
     else:
-        proposed = proposal.of_file(path, name, options.target, kind, options.text, options.group, options.time)
-    print(proposed.shown)
-    write(proposed.params, f"ratchet init {shlex.join(arguments)}")
+        wishes = proposal.Wishes(kind, options.text, options.group, options.time, options.task, options.missing)
+        proposed = proposal.of_file(path, name, options.target, wishes)
+        print(proposed.shown)
+        with settings_kept():
+            write_rehearsed(proposed.params, command, path)
+    for warning in proposed.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     scenario = proposed.params["scenario"]
     print(f"{paths.PARAMS}: scenario {scenario}, data {name}. Correct it where it is wrong. Then type:")
     print("  dvc repro && ratchet promote")
 
 
-def write(params: dict[str, Any], command: str) -> None:
-    """Writes params.yaml if the settings compose; what stood there is kept beside it."""
-    before = paths.PARAMS.read_bytes() if paths.PARAMS.is_file() else None
+def write_rehearsed(params: dict[str, Any], command: str, file: Path) -> None:
+    """With the share of rows that preprocess has to set apart, and what it will do with each row, said."""
+    config = write(params, command)
+    account = rehearsal.rehearse(file, config)
+    print(account.told())
+    if account.share > config.data.prepare.max_quarantined:
+        params["data"]["prepare"]["max_quarantined"] = account.share
+        write(params, command)
+        print(f"  data.prepare.max_quarantined: {account.share:g} is set, so that preprocess goes on without them")
+
+
+def write(params: dict[str, Any], command: str) -> Config:
     text = yaml.safe_dump(params, sort_keys=False, allow_unicode=True, width=120)
+    write_text(paths.PARAMS, f"# Written by: {command}\n# What is not here is set in conf/.\n{text}")
+    return composition.compose()
+
+
+@contextmanager
+def settings_kept() -> Iterator[None]:
+    """params.yaml stays as it was if what is done fails; otherwise what stood there is kept beside it."""
+    before = paths.PARAMS.read_bytes() if paths.PARAMS.is_file() else None
     try:
-        write_text(paths.PARAMS, f"# Written by: {command}\n# What is not here is set in conf/.\n{text}")
-        composition.compose()
-    except RatchetError:
-        if before is not None:
+        yield
+    except BaseException:
+        if before is None:
+            paths.PARAMS.unlink(missing_ok=True)
+        else:
             paths.PARAMS.write_bytes(before)
         raise
     if before is not None and before != paths.PARAMS.read_bytes():

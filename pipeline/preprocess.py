@@ -5,6 +5,7 @@ from typing import Any
 from pipeline.config.arguments import chosen, stage_parser
 from pipeline.data import store
 from pipeline.data.preparing import prepare
+from pipeline.data.splits import told_equal
 from pipeline.project import paths
 from pipeline.project.errors import DataError
 
@@ -25,9 +26,21 @@ def summary(spec: dict[str, Any]) -> str:
     lines = [f"{'split':<6}{'rows':>11}{'quarantined':>13}"]
     for name, split in spec["splits"].items():
         lines.append(f"{name:<6}{split['rows']:>11,}{split['quarantined']:>13,}")
+    lines.append(account(spec["counts"]))
+    if (equal := spec["statistics"].get("equal")) and equal["rows"]:
+        lines.append(told_equal(equal))
     if told := spec.get("feedback"):
         given = ", ".join(f"{count:,} on answers of version {version}" for version, count in told["versions"].items())
         lines.append(f"labels from use ({given}): {told['joined']:,} in train, {told['held_back']:,} held back")
     if spec["counts"]["quarantined"]:
         lines.append(f"reasons: {paths.PROCESSED / store.QUARANTINE}")
     return "\n".join([*lines, f"{paths.PROCESSED}: data fingerprint {spec['fingerprint'][:12]}"])
+
+
+def account(counts: dict[str, Any]) -> str:
+    """ "2,000 rows = 1,990 kept + 7 quarantined + 3 dropped (blank 1, duplicates 2)"."""
+    line = f"{counts['in']:,} rows = {counts['kept']:,} kept + {counts['quarantined']:,} quarantined"
+    if dropped := counts.get("dropped"):
+        rules = ", ".join(f"{rule} {rows:,}" for rule, rows in dropped.items())
+        line += f" + {sum(dropped.values()):,} dropped ({rules})"
+    return line

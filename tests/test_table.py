@@ -249,8 +249,10 @@ def test_outliers_of_train_are_clipped_or_dropped(prepare: Prepare) -> None:
 
 def test_equal_rows_are_dropped_or_kept_on_one_side(prepare: Prepare) -> None:
     content = csv(LINES * 3)
-    assert prepare(content).statistics["dropped"]["duplicates"] == 2 * ROWS
-    kept = rows_of(prepare(content, duplicates="keep"))
+    assert prepare(content, duplicates="drop").dropped["duplicates"] == 2 * ROWS
+    made = prepare(content)
+    assert made.statistics["equal"] == {"rows": 2 * ROWS, "apart": 0}
+    kept = rows_of(made)
     assert sum(map(len, kept.values())) == 3 * ROWS
     sides = {name: {row % ROWS for row in rows} for name, rows in kept.items()}
     assert not sides["train"] & sides["test"]
@@ -451,7 +453,8 @@ def test_what_is_inferred_of_columns(tmp_path: Path) -> None:
     assert found.target.reason == "3 classes"
     types = {one.name: one.type for one in found.columns}
     used = {"number": "number", "count": "number", "city": "category", "flag": "category", "since": "date"}
-    assert types == dict.fromkeys(types, "ignore") | used | {"day": "date", "zip": "category", "mixed": "category"}
+    used |= {"day": "date", "zip": "category", "mixed": "category", "euro": "number"}
+    assert types == dict.fromkeys(types, "ignore") | used
     reasons = {one.name: one.reason for one in found.columns}
     expected = {
         "either": "day and month can't be told apart",
@@ -461,7 +464,7 @@ def test_what_is_inferred_of_columns(tmp_path: Path) -> None:
         "empty": "all cells are empty",
         "same": "constant: always '1'",
         "note": "free text",
-        "euro": "decimal commas or thousands separators, such as '1.100,5'",
+        "euro": "written as 1.234,5",
         "mixed": "words in the others",
     }
     for name, reason in expected.items():

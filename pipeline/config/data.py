@@ -2,10 +2,12 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from pipeline.config.section import Name, Positive, Rate, Section, Sha256, Share
 from pipeline.project.secrets import IN_URL
+
+NUMBERS = ("1,234.5", "1.234,5", "1 234,5", "1 234.5", "1'234.5", "1'234,5")  # as pipeline/encoders/numerals.py reads
 
 # How a member or a file is turned into the bytes whose sum is known
 Unpack = Literal["none", "gzip", "mnist_pickle", "without_first_line"]
@@ -118,6 +120,22 @@ class FileFormat(Section):
 class Column(Section):
     name: str
     type: Literal["number", "category", "date", "ignore"]
+    format: str | None = None  # of numbers how they write 1234.5, of dates as strptime has it; null: plainly, or ISO
+
+    @model_validator(mode="after")
+    def has_a_known_format(self) -> "Column":
+        if self.type == "number" and self.format is not None:
+            known_numbers(self.format)
+        return self
+
+
+def known_numbers(form: str) -> str:
+    if form not in NUMBERS:
+        raise ValueError(f"the format of numbers is one of {', '.join(map(repr, NUMBERS))}, or null: plain ones")
+    return form
+
+
+NumberFormat = Annotated[str, AfterValidator(known_numbers)]
 
 
 def each_once(columns: list[Column]) -> list[Column]:
@@ -160,6 +178,9 @@ class PrepareText(Section):
     format: FileFormat
     text: str  # column
     target: str  # column
+    target_format: NumberFormat | None
+    target_marks: list[str]
+    missing_marks: list[str]
     task: Literal["classification", "regression"]
     split: SplitRule
     max_length: Positive
@@ -175,6 +196,9 @@ class PrepareBehaviour(Section):
 class PrepareTable(Section):
     format: FileFormat
     target: str
+    target_format: NumberFormat | None  # of numbers, as in Column
+    target_marks: list[str]  # the same for the target, whose classes may be called so
+    missing_marks: list[str]  # a cell of one of these words, in lower, upper or title case, is missing
     task: Literal["classification", "regression"]
     # All but the target; in a file without a header the target may stand among them, of type ignore, to mark its place
     columns: Annotated[list[Column], AfterValidator(each_once)]

@@ -11,7 +11,8 @@ from pipeline.data.splits import Fold
 from pipeline.project.errors import DataError
 
 TRAIN, VAL, TEST, NONE = 0, 1, 2, -1
-ATTEMPTS = 10  # shuffles of groups, until each split has a row of each class
+ATTEMPTS = 10  # shuffles of groups, until each split has a row of each class and about its share of them
+NEAR = 0.05  # of all rows: how far from its share a split of groups may be
 
 
 @dataclass(frozen=True)
@@ -48,18 +49,24 @@ def assign(
     """
     classes = targets if targets is not None and targets.dtype.kind in "iu" else None
     rows = len(next(one for one in (targets, groups, times) if one is not None))
-    best = None
+    best, least = None, np.inf
     for attempt in range(ATTEMPTS if groups is not None and times is None else 1):
         units = by_time(groups, times) if times is not None else shuffled(rows, classes, groups, attempt)
         refuse_too_few(units, groups, times, fold)
-        sides = cut(units, validation, test)
-        if fold is not None:
-            sides = refold(units, sides, fold, times is not None)
-        sides = units.sides_of_rows(sides)
-        best = sides if best is None else best
-        if classes is None or complete(sides, classes):
-            return sides
-    return best
+        dealt = cut(units, validation, test)
+        badness = far_off(units.sides_of_rows(dealt), classes, validation, test)
+        if badness < least:
+            best, least = (units, dealt), badness
+        if badness <= NEAR:
+            break
+    units, dealt = best
+    return units.sides_of_rows(dealt if fold is None else refold(units, dealt, fold, times is not None))
+
+
+def far_off(sides: np.ndarray, classes: np.ndarray | None, validation: float, test: float) -> float:
+    """How far the splits are from their shares, of 1; more than 1 where one of them lacks a class."""
+    far = max(abs(np.mean(sides == TEST) - test), abs(np.mean(sides == VAL) - validation))
+    return far + (classes is not None and not complete(sides, classes))
 
 
 def shuffled(rows: int, classes: np.ndarray | None, groups: np.ndarray | None, attempt: int) -> Units:

@@ -11,6 +11,7 @@ from pipeline.encoders.table import DATE_PARTS, part_of
 from pipeline.project.errors import DataError
 
 Description = dict[str, Any]
+TAILS = (0.25, 0.05, 0.01)  # shares of the numbers beyond the quantiles that outliers are measured by
 
 
 def fit(parsed: Parsed, settings: PrepareTable, train: np.ndarray) -> tuple[list[Description], dict[str, Description]]:
@@ -39,20 +40,25 @@ def number(column: Any, values: pl.Series, parsed: Parsed, settings: PrepareTabl
     low = high = None
     is_date = column.type == "date"
     if settings.outliers == "clip" and not is_date:
-        low, high = bounds(lower, upper, settings)
+        low, high = bounds(given, settings)
         given = np.clip(given, low, high)
     made = {"fill": median, "low": low, "high": high, "flag": settings.missing == "fill" and len(given) < len(values)}
+    made["format"] = parsed.forms[column.name]
     if is_date:
-        made |= {"format": parsed.dates[column.name], "start": float(given.min())}
+        made["start"] = float(given.min())
     made["parts"] = parts(column.name, given, made, settings.scaling)
     spread = {"min": float(given.min()), "quartiles": [lower, median, upper], "max": float(given.max())}
     return made, {**spread, "mean": float(given.mean()), "std": float(given.std())}
 
 
-def bounds(lower: float, upper: float, settings: PrepareTable) -> tuple[float, float]:
-    """Tukey's fences."""
-    reach = settings.outlier_iqr * (upper - lower)
-    return lower - reach, upper + reach
+def bounds(given: np.ndarray, settings: PrepareTable) -> tuple[float | None, float | None]:
+    """Tukey's fences; where half of the numbers are one, those of wider quantiles, or none: it would be left alone."""
+    for tail in TAILS:
+        lower, upper = np.quantile(given, [tail, 1 - tail]).tolist()
+        if lower < upper:
+            reach = settings.outlier_iqr * (upper - lower)
+            return lower - reach, upper + reach
+    return None, None
 
 
 def parts(name: str, given: np.ndarray, made: Description, scaling: str) -> list[Description]:
@@ -99,6 +105,7 @@ def far_out(parsed: Parsed, settings: PrepareTable, train: np.ndarray) -> np.nda
         values = parsed.column(column.name).to_numpy()
         given = values[train & ~np.isnan(values)]
         if len(given):
-            low, high = bounds(*np.quantile(given, [0.25, 0.75]).tolist(), settings)
-            found |= train & ((values < low) | (values > high))
+            low, high = bounds(given, settings)
+            if low is not None:
+                found |= train & ((values < low) | (values > high))
     return found

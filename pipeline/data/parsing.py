@@ -33,6 +33,7 @@ class Check:
     fails: pl.Expr
     column: str
     needed: str
+    marks: Sequence[str] = ()  # of missing cells
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Parsed:
     path: Path
     rows: int
     checks: list[Check]
-    dates: dict[str, str | None]  # column → form
+    forms: dict[str, str | None]  # column of numbers or dates → how they are written
 
     def column(self, name: str) -> pl.Series:
         return pl.scan_ipc(self.path).select(name).collect().to_series()
@@ -68,7 +69,7 @@ class Parsed:
 
 def reason(check: Check, record: dict[str, Any]) -> str:
     value = record[check.column]
-    empty = value is None or (isinstance(value, str) and value.strip() in cells.WORDS) or value != value
+    empty = value is None or value != value or str(value).strip() in cells.marks_of(tuple(check.marks)).words
     given = "is empty" if empty else f"holds {value!r}"
     return f"column {check.column!r} {given}; it needs {check.needed}"
 
@@ -83,7 +84,9 @@ def parse(table: Table, settings: PrepareTable, folder: Path) -> Parsed:
     read |= {name: "category" for name in settings.slices if name not in read}
     refuse_nested(schema, [*read, settings.target])
     dates = forms(table, [name for name, kind in read.items() if kind == "date"])
-    columns = {name: reading(name, kind, dates.get(name)) for name, kind in read.items()}
+    numbers = {column.name: column.format for column in settings.columns if column.type == "number"}
+    written = numbers | dates
+    columns = {name: reading(name, kind, written.get(name), settings.missing_marks) for name, kind in read.items()}
     used = [column.name for column in settings.columns if column.type != "ignore"]
     columns |= roles(table, settings, dates)
     checks = checks_of(settings, columns.keys(), read)
@@ -99,37 +102,38 @@ def parse(table: Table, settings: PrepareTable, folder: Path) -> Parsed:
     with explained(table):
         frame.sink_ipc(path, record_batch_size=BATCH)
     rows = pl.scan_ipc(path).select(pl.len()).collect().item()
-    return Parsed(table, path, rows, checks, dates)
+    return Parsed(table, path, rows, checks, written)
 
 
-def reading(name: str, kind: str, form: str | None = None) -> pl.Expr:
+def reading(name: str, kind: str, form: str | None, marks: list[str]) -> pl.Expr:
     """cells.read of a column, in a stream."""
     made = pl.String if kind == "category" else pl.Float64
-    return pl.col(name).map_batches(lambda series: cells.read(kind, series, form), made, is_elementwise=True)
+    return pl.col(name).map_batches(lambda series: cells.read(kind, series, form, marks), made, is_elementwise=True)
 
 
 def roles(table: Table, settings: PrepareTable, dates: dict[str, str | None]) -> dict[str, pl.Expr]:
     """Target, group and time."""
-    split = settings.split
-    found = {TARGET: reading(settings.target, "number" if settings.task == "regression" else "category")}
+    split, marks = settings.split, settings.missing_marks
+    kind = "number" if settings.task == "regression" else "category"
+    found = {TARGET: reading(settings.target, kind, settings.target_format, settings.target_marks)}
     if split.group is not None:
-        group = reading(split.group, "category")
+        group = reading(split.group, "category", None, marks)
         found[GROUP] = pl.when(group.is_not_null()).then(group.hash(0))
     if split.time is not None:
         kind, form = kind_of_time(table, settings, dates)
-        found[TIME] = reading(split.time, kind, form)
+        found[TIME] = reading(split.time, kind, form, marks)
     return found
 
 
 def kind_of_time(table: Table, settings: PrepareTable, dates: dict[str, str | None]) -> tuple[str, str | None]:
     name = settings.split.time
-    kind = next((column.type for column in settings.columns if column.name == name), "ignore")
-    if kind in ("number", "date"):
-        return kind, dates.get(name)
+    column = next((column for column in settings.columns if column.name == name), None)
+    if column is not None and column.type in ("number", "date"):
+        return column.type, column.format if column.type == "number" else dates.get(name)
     if table.schema[name].is_numeric():
         return "number", None
     texts = head(table, name)
-    numbers = cells.read("number", texts).is_finite().sum()
+    numbers = cells.read("number", texts, None, settings.missing_marks).is_finite().sum()
     return ("number", None) if 2 * numbers > texts.count() else ("date", forms(table, [name])[name])
 
 
@@ -158,17 +162,18 @@ def forms(table: Table, names: list[str]) -> dict[str, str | None]:
 
 def checks_of(settings: PrepareTable, columns: Sequence[str], kinds: dict[str, str]) -> list[Check]:
     """In the order in which they are tried; a row fails by the first."""
-    target = pl.col(TARGET)
+    target, marks = pl.col(TARGET), settings.missing_marks
     if settings.task == "regression":
         bad = target.is_null() | target.is_nan() | (target.abs() > LARGEST)
-        checks = [Check(bad, settings.target, NEEDED["number"])]
+        checks = [Check(bad, settings.target, NEEDED["number"], settings.target_marks)]
     else:
-        checks = [Check(target.is_null(), settings.target, "a class")]
+        checks = [Check(target.is_null(), settings.target, "a class", settings.target_marks)]
     if GROUP in columns:
-        checks.append(Check(pl.col(GROUP).is_null(), settings.split.group, "a group, by data.prepare.split.group"))
+        needed = "a group, by data.prepare.split.group"
+        checks.append(Check(pl.col(GROUP).is_null(), settings.split.group, needed, marks))
     if TIME in columns:
         needed = "a number or date, by data.prepare.split.time"
-        checks.append(Check(pl.col(TIME).is_null() | pl.col(TIME).is_nan(), settings.split.time, needed))
+        checks.append(Check(pl.col(TIME).is_null() | pl.col(TIME).is_nan(), settings.split.time, needed, marks))
     checks += [Check(pl.col(name).is_nan(), name, NEEDED[kind]) for name, kind in kinds.items() if kind in NEEDED]
     return checks
 

@@ -10,7 +10,7 @@ import psutil
 
 from pipeline.config.schema import Config
 from pipeline.data import feedback, store
-from pipeline.data.splits import Fold, counts
+from pipeline.data.splits import Fold, Prepared, counts
 from pipeline.project import paths
 
 
@@ -27,7 +27,7 @@ def prepare(config: Config, fold: Fold | None = None, folder: Path = paths.PROCE
             "task": prepared.encoder["task"],
             "inputs": {"shape": prepared.encoder["shape"], "dtype": prepared.encoder["dtype"]},
             "classes": prepared.encoder["labels"] if prepared.encoder["task"] == "classification" else [],
-            "counts": counts(prepared.splits),
+            "counts": accounted(prepared),
             "statistics": prepared.statistics,
             "examples": prepared.examples,
         }
@@ -36,6 +36,14 @@ def prepare(config: Config, fold: Fold | None = None, folder: Path = paths.PROCE
         return store.write(prepared, about, folder)
     finally:
         clear_scratch()
+
+
+def accounted(prepared: Prepared) -> dict[str, Any]:
+    """in = kept + quarantined + those that each rule dropped."""
+    found, dropped = counts(prepared.splits), {rule: rows for rule, rows in prepared.dropped.items() if rows}
+    if not dropped:
+        return found
+    return found | {"in": found["in"] + sum(dropped.values()), "dropped": dropped}
 
 
 def clear_scratch() -> None:

@@ -1,13 +1,16 @@
 """What `ratchet init` proposes: the params.yaml for a person's own data, and a table of what it is made of."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from pipeline.data.inference import Inferred, infer
+from pipeline.data.targets import LEADING
 from pipeline.encoders.frames import nearest
 from pipeline.project import paths
 from pipeline.project.errors import DataError
@@ -21,6 +24,7 @@ SMALL = 5000  # rows up to which the scenario's own training fits
 class Proposal:
     params: dict[str, Any]
     shown: str  # for the terminal
+    warnings: list[str] = field(default_factory=list)
 
 
 def safe_name(text: str) -> str:
@@ -29,38 +33,67 @@ def safe_name(text: str) -> str:
     return name or "mine"
 
 
-def of_file(
-    path: Path,
-    name: str,
-    target: str | None,
-    kind: str | None,
-    text: str | None,
-    group: str | None,
-    time: str | None,
-) -> Proposal:
-    found = infer(path, target, kind)
+@dataclass(frozen=True)
+class Wishes:
+    """What a person says of a table besides its target; None: as it looks."""
+
+    kind: str | None = None
+    text: str | None = None
+    group: str | None = None
+    time: str | None = None
+    task: str | None = None
+    missing: Sequence[str] = ()  # more words or numbers that stand for a missing cell
+
+
+def of_file(path: Path, name: str, target: str | None, wishes: Wishes) -> Proposal:
+    known = prepare_defaults(wishes.kind)
+    found = infer(path, target, wishes.kind, wishes.task, [*known["missing_marks"], *wishes.missing])
     names = [column.name for column in found.columns]
-    for option, column in (("--text", text), ("--group", group), ("--time", time)):
+    for option, column in (("--text", wishes.text), ("--group", wishes.group), ("--time", wishes.time)):
         if column is not None and column not in names:
             raise DataError(f"{option} {column}: {path} has no such column{nearest(column, names)}")
-    split = found.split | {"group": group, "time": time}
     source = {
         "files": {raw_name(path): {"bytes": path.stat().st_size, "sha256": sha256(path)}},
         "mirrors": [{"url": path.as_uri(), "unpack": "none"}],
     }
-    common = {"format": found.format.model_dump(), "target": found.target.name, "task": found.task}
-    if found.kind == "text":
-        prepare = common | {"text": text or found.text, "split": split}
-    else:
-        columns = [{"name": column.name, "type": column.type} for column in found.columns]
-        prepare = common | {"columns": columns, "split": split}
     params = {
         "scenario": "text_bert" if found.kind == "text" else "table_dnn",
         "seed": 0,
-        "data": {"kind": found.kind, "name": name, "source": source, "prepare": prepare},
+        "data": {"kind": found.kind, "name": name, "source": source, "prepare": prepare_of(found, wishes, known)},
     }
-    settings = merged(of_task(found.task), of_size(found.rows) if found.kind == "table" else {})
-    return Proposal(params | settings, table(found, path, text or found.text))
+    settings = of_task(found.task)
+    if found.kind == "table":
+        settings = merged(settings, of_size(found.rows))
+    if found.leading >= LEADING:
+        settings = merged(settings, {"training": {"monitor": "val/loss"}})
+    return Proposal(params | settings, table(found, path, wishes.text or found.text), found.warnings)
+
+
+def prepare_defaults(kind: str | None) -> dict[str, Any]:
+    """data.prepare as conf/ has it for a table or texts."""
+    file = paths.CONF / "data" / f"{'text' if kind == 'text' else 'table'}.yaml"
+    return yaml.safe_load(file.read_text(encoding="utf-8"))["prepare"]
+
+
+def prepare_of(found: Inferred, wishes: Wishes, known: dict[str, Any]) -> dict[str, Any]:
+    """data.prepare for what was found, where conf/ does not say the same."""
+    split = found.split | {"group": wishes.group, "time": wishes.time}
+    prepare = {"format": found.format.model_dump(), "target": found.target.name, "task": found.task, "split": split}
+    if found.target.format:
+        prepare["target_format"] = found.target.format
+    if found.marks != known["missing_marks"]:
+        prepare["missing_marks"] = found.marks
+    if wishes.missing or set(found.target_met) & (set(found.target_marks) ^ set(known["target_marks"])):
+        prepare["target_marks"] = found.target_marks
+    if found.kind == "text":
+        return prepare | {"text": wishes.text or found.text}
+    if found.outliers:
+        prepare["outliers"] = "clip"
+    columns = [
+        {"name": column.name, "type": column.type} | ({"format": column.format} if column.format else {})
+        for column in found.columns
+    ]
+    return prepare | {"columns": columns}
 
 
 def raw_name(path: Path) -> str:
@@ -92,7 +125,7 @@ def of_size(rows: int) -> dict[str, Any]:
 
 
 def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    return {key: one.get(key, {}) | other.get(key, {}) for key in {**one, **other}}
+    return {key: one.get(key, {}) | other.get(key, {}) for key in one | other}
 
 
 def table(found: Inferred, path: Path, text: str | None) -> str:
@@ -110,6 +143,10 @@ def table(found: Inferred, path: Path, text: str | None) -> str:
     if len(found.columns) > SHOWN:
         lines.append(f"  … and {len(found.columns) - SHOWN:,} more: see data.prepare.columns in {paths.PARAMS}")
     lines.append(f"task: {found.task} of {found.target.name!r} ({found.target.reason})")
+    if found.leading >= LEADING:
+        lines.append(f"{found.leading:.0%} of the rows are of one class: the epoch of the lowest val/loss is kept")
+    if found.outliers:
+        lines += [*found.outliers, "outliers: clip is set: such numbers are bounded (data.prepare.outlier_iqr)"]
     lines.append(how_split(found))
     return "\n".join(lines)
 

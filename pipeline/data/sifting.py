@@ -1,5 +1,7 @@
 """Which rows of a table can be used: the others are quarantined with the reason, or dropped by a stated rule."""
 
+import re
+
 import numpy as np
 import polars as pl
 
@@ -9,6 +11,7 @@ from pipeline.data.splits import Unusable
 from pipeline.project.errors import DataError
 
 FEWEST = 3  # rows of a class: one for each split
+SHOWN = 8  # kinds of reasons in a message
 
 
 def targets_of(parsed: Parsed, settings: PrepareTable) -> tuple[np.ndarray, list[str], np.ndarray]:
@@ -60,14 +63,38 @@ def cleaned(parsed: Parsed, settings: PrepareTable, wrong: np.ndarray) -> tuple[
 
 def set_apart(parsed: Parsed, wrong: np.ndarray, most: float) -> list[Unusable]:
     bad, total = int((wrong >= 0).sum()), parsed.rows
-    if bad > most * total or bad > MOST_QUARANTINED:
-        one = np.full_like(wrong, -1)
-        first = np.argmax(wrong >= 0)
-        one[first] = wrong[first]
-        share = bad / total
+    if bad > MOST_QUARANTINED:
         raise DataError(
-            f"{bad:,} of {total:,} rows ({share:.2%}) can't be used; data.prepare.max_quarantined allows {most:.2%}"
-            f" and no more than {MOST_QUARANTINED:,}.\nThe first is {parsed.unusable(one)[0].reason}.\n"
-            f"Correct the file, give the column another type, or set data.prepare.max_quarantined to {share + 5e-5:.4f}"
+            f"{bad:,} of {total:,} rows can't be used, and {MOST_QUARANTINED:,} at most are kept with their reason.\n"
+            f"The first is {parsed.unusable(only_first(wrong))[0].reason}.\n"
+            "Correct the file, or give the column another type in data.prepare.columns"
         )
-    return parsed.unusable(wrong) if bad else []
+    unusable = parsed.unusable(wrong) if bad else []
+    if bad > most * total:
+        reasons = "\n".join(f"  {line}" for line in by_reason(unusable))
+        share = f"{bad / total + 5e-5:.4f}"
+        choice = f", or set data.prepare.max_quarantined to {share} in params.yaml" if bad < total else ""
+        raise DataError(
+            f"{bad:,} of {total:,} rows ({bad / total:.2%}) can't be used; data.prepare.max_quarantined allows "
+            f"{most:.2%}.\n{reasons}\nCorrect the file, give the column another type in data.prepare.columns{choice}"
+        )
+    return unusable
+
+
+def only_first(wrong: np.ndarray) -> np.ndarray:
+    one = np.full_like(wrong, -1)
+    first = np.argmax(wrong >= 0)
+    one[first] = wrong[first]
+    return one
+
+
+def by_reason(unusable: list[Unusable]) -> list[str]:
+    """ "5 rows, the first: line 6: column 'age' holds 'old'; it needs …" for each kind of reason."""
+    kinds: dict[str, list[str]] = {}
+    for one in unusable:
+        kind = re.sub(r" holds .*; it needs ", " holds …; it needs ", one.reason.partition(": ")[2], flags=re.DOTALL)
+        kinds.setdefault(kind, []).append(one.reason)
+    ordered = sorted(kinds.values(), key=len, reverse=True)
+    lines = [f"{len(some):,} rows, the first: {some[0]}" if len(some) > 1 else f"1 row: {some[0]}" for some in ordered]
+    rest = sum(map(len, ordered[SHOWN:]))
+    return lines[:SHOWN] + ([f"{rest:,} rows for {len(lines) - SHOWN:,} other reasons"] if rest else [])

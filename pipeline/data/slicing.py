@@ -8,8 +8,6 @@ import polars as pl
 
 from pipeline.config.data import PrepareTable
 from pipeline.data.parsing import Parsed
-from pipeline.data.reading import Table
-from pipeline.encoders.cells import read
 
 MOST = 20  # values of a column that are slices of their own, the most frequent
 EXAMPLES = 2
@@ -51,13 +49,14 @@ def examples(parsed: Parsed, encoder: dict[str, Any], rows: np.ndarray) -> list[
     near = rows[rows < len(batch)]
     whole = near[~gaps[near]][:EXAMPLES]
     chosen = whole if len(whole) == EXAMPLES else rows[:EXAMPLES]
-    return [record(parsed.table, int(row), kinds) for row in chosen]
+    return [record(parsed, int(row), kinds) for row in chosen]
 
 
-def record(table: Table, row: int, kinds: dict[str, str]) -> dict[str, Any]:
+def record(parsed: Parsed, row: int, kinds: dict[str, str]) -> dict[str, Any]:
     """Numbers and words as they are read; dates as the file writes them."""
-    cells = table.frame.select(list(kinds)).slice(row, 1).collect()
+    found = pl.scan_ipc(parsed.path).select(list(kinds)).slice(row, 1).collect()
+    dates = [name for name, kind in kinds.items() if kind == "date"]
+    written = parsed.table.frame.select(dates).slice(row, 1).collect() if dates else found
     return {
-        name: cells[name].cast(pl.String)[0] if kind == "date" else read(kind, cells[name])[0]
-        for name, kind in kinds.items()
+        name: written[name].cast(pl.String)[0] if kind == "date" else found[name][0] for name, kind in kinds.items()
     }

@@ -54,12 +54,21 @@ class Prepared:
     examples: Any  # two raw records of test as a user would give them, in JSON's types
     files: dict[str, Path] = field(default_factory=dict)  # more that training needs: name in data/processed → source
     feedback: dict[str, Any] | None = None  # of the labels from use that train got
+    dropped: dict[str, int] = field(default_factory=dict)  # rule → rows that it took out, neither kept nor quarantined
 
 
 def counts(splits: Mapping[str, Split]) -> dict[str, int]:
     kept = sum(len(split.rows) for split in splits.values())
     quarantined = sum(len(split.quarantined) for split in splits.values())
     return {"in": kept + quarantined, "kept": kept, "quarantined": quarantined}
+
+
+def told_equal(equal: Mapping[str, int]) -> str:
+    """Of rows that are equal to an earlier one, and of those among them whose earlier one is on another side."""
+    line = f"rows that are equal to an earlier one: {equal['rows']:,}, kept on one side of the split"
+    if equal["apart"]:
+        line += f" but for {equal['apart']:,}, whose class has too few different rows to be in each split so"
+    return line
 
 
 def check(splits: Mapping[str, Split], labels: list[str], max_quarantined: float) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from pipeline.config.data import PrepareTable, TableData
 from pipeline.config.schema import Config
@@ -39,6 +40,7 @@ def prepare(raw: Path, config: Config, fold: Fold | None = None) -> Prepared:
         refuse_single_class(parsed, settings.target, labels)
     sides = np.full(parsed.rows, NONE, np.int8)
     sides[kept] = dealt(parsed, settings, targets[kept], kept, fold)
+    dropped["later than this fold"] = int((sides[kept] == NONE).sum())
     if settings.outliers == "drop":
         far = fitting.far_out(parsed, settings, sides == TRAIN)
         sides[far], dropped["outliers"] = NONE, int(far.sum())
@@ -49,11 +51,10 @@ def prepare(raw: Path, config: Config, fold: Fold | None = None) -> Prepared:
         refuse_missing_classes(splits, labels)
     test = splits["test"]
     splits["test"] = Split(test.inputs, test.targets, test.rows, [], slices(parsed, settings, statistics, test.rows))
-    about = {"rows": parsed.rows, "dropped": dropped, "columns": statistics}
+    about = {"rows": parsed.rows, "dropped": dropped, "equal": equal_rows(parsed, kept, sides), "columns": statistics}
     raw = table.frame.select(name for name, dtype in table.schema.items() if is_plain(dtype))
-    return Prepared(
-        splits, encoder, about, examples(parsed, encoder, test.rows), records.write(raw, test.rows, scratch)
-    )
+    files = records.write(raw, test.rows, scratch)
+    return Prepared(splits, encoder, about, examples(parsed, encoder, test.rows), files, dropped=dropped)
 
 
 def opened(raw: Path, data: TableData, scratch: Path) -> Table:
@@ -93,13 +94,34 @@ def dealt(
     if split.time is not None:
         times = parsed.column(TIME).gather(kept).to_numpy()
     if split.group is not None:
-        groups = parsed.column(GROUP).gather(kept)
-    elif times is None and settings.duplicates == "keep":
-        hashes = parsed.column(HASH).gather(kept)
-        groups = hashes if hashes.n_unique() < len(hashes) else None
-    if groups is not None:
-        groups = by_appearance(groups.to_numpy())
+        groups = by_appearance(parsed.column(GROUP).gather(kept).to_numpy())
+    elif times is None:
+        groups = alike(parsed.column(HASH).gather(kept).to_numpy(), targets)
     return assign(targets, split.validation, split.test, groups, times, fold)
+
+
+def alike(hashes: np.ndarray, targets: np.ndarray) -> np.ndarray | None:
+    """(N,) group of each row, of those equal to it; None where all differ.
+
+    A class of fewer different rows than there are splits can't be in each of them so: its rows stand alone.
+    """
+    groups = by_appearance(hashes)
+    classes = targets if targets.dtype.kind == "i" else np.zeros(len(targets), np.int64)
+    pairs = np.unique(
+        np.stack([classes, groups]), axis=1
+    )  # (2, U): a group has one class, as the hash is of all columns
+    if pairs.shape[1] == len(groups):
+        return None
+    alone = np.bincount(pairs[0], minlength=classes.max() + 1)[classes] < len(SIDES)
+    return np.where(alone, len(groups) + np.arange(len(groups)), groups)
+
+
+def equal_rows(parsed: Parsed, kept: np.ndarray, sides: np.ndarray) -> dict[str, int]:
+    """How many of the kept rows are equal, in every column, to an earlier one; and to one on another side."""
+    frame = pl.DataFrame({"hash": parsed.column(HASH).gather(kept), "side": sides[kept]})
+    later = frame.select(~pl.col("hash").is_first_distinct()).to_series()
+    apart = frame.select(pl.col("side") != pl.col("side").first().over("hash")).to_series()
+    return {"rows": int(later.sum()), "apart": int(apart.sum())}
 
 
 def by_appearance(hashes: np.ndarray) -> np.ndarray:
@@ -122,6 +144,7 @@ def encoder_of(
         "dtype": "float32",
         "labels": labels,
         "missing": settings.missing,
+        "missing_marks": settings.missing_marks,
         "columns": columns,
     }
     if settings.task == "regression":

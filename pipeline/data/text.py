@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,18 +29,24 @@ NEEDED = {"text": "a text", "target": "a class", "group": "a group", "time": "a 
 def prepare(raw: Path, config: Config, fold: Fold | None = None) -> Prepared:
     """Rows without a text, a target, a group or a time are set apart, as are classes of fewer than 3 rows."""
     settings = config.data.prepare
-    table = opened(raw, config.data)
+    corpus, blank = usable(raw, config.data)
+    encoder = describe(raw, settings.task, corpus.labels, settings.text, settings.max_length)
+    shares = (settings.split.validation, settings.split.test)
+    done = prepared(corpus, encoder, shares, settings.max_quarantined, raw, fold)
+    done.statistics["blank"] = blank
+    return replace(done, dropped={"blank": blank})
+
+
+def usable(raw: Path, data: TextData) -> tuple[Corpus, int]:
+    """The texts that can be used, with those that can't; and how many rows are all blank."""
+    settings = data.prepare
+    table = opened(raw, data)
     frame, blank = judged(table, settings)
     good = frame.filter(pl.col(REASON).is_null())
     bad = unusable(table, frame.filter(pl.col(REASON).is_not_null()), len(frame) + blank)
     rows = good[ROW].to_numpy().astype(np.int64)
     refuse_too_many_unusable({"the file": Split(rows, rows, rows, bad)}, settings.max_quarantined)
-    corpus = as_corpus(good, rows, settings, bad)
-    encoder = describe(raw, settings.task, corpus.labels, settings.text, settings.max_length)
-    shares = (settings.split.validation, settings.split.test)
-    done = prepared(corpus, encoder, shares, settings.max_quarantined, raw, fold)
-    done.statistics["blank"] = blank
-    return done
+    return as_corpus(good, rows, settings, bad), blank
 
 
 def opened(raw: Path, data: TextData) -> Table:
@@ -76,7 +83,7 @@ def judged(table: Table, settings: PrepareText) -> tuple[pl.DataFrame, int]:
     frame = frame.filter(~pl.col(BLANK)).with_columns(pl.lit(None, pl.String).alias(REASON))
     needed = NEEDED | ({"target": "a number"} if settings.task == "regression" else {})
     for role, column in columns.items():
-        frame = frame.with_columns(read(role, settings.task, frame[role], column).alias(f"{role} read"))
+        frame = frame.with_columns(read(role, settings, frame[role], column).alias(f"{role} read"))
         value = pl.col(f"{role} read")
         wrong = value.is_null() | (value.is_nan() if frame.schema[f"{role} read"].is_float() else False)
         holds = pl.format("holds '{}'", pl.col(role).cast(pl.String))
@@ -91,19 +98,22 @@ def judged(table: Table, settings: PrepareText) -> tuple[pl.DataFrame, int]:
     return frame, blanks
 
 
-def read(role: str, task: str, values: pl.Series, column: str) -> pl.Series:
+def read(role: str, settings: PrepareText, values: pl.Series, column: str) -> pl.Series:
     """Texts as they are, classes and groups as words, and numbers; null where empty, NaN where no number."""
     if role == "text":
         texts = values.cast(pl.String)
         return texts.set((texts.str.strip_chars() == "").fill_null(False), None)
     if role == "time":
-        return moments(values, column)
-    return cells.read("number" if role == "target" and task == "regression" else "category", values)
+        return moments(values, column, settings.missing_marks)
+    if role == "group":
+        return cells.read("category", values, None, settings.missing_marks)
+    kind = "number" if settings.task == "regression" else "category"
+    return cells.read(kind, values, settings.target_format, settings.target_marks)
 
 
-def moments(values: pl.Series, column: str) -> pl.Series:
+def moments(values: pl.Series, column: str, marks: list[str]) -> pl.Series:
     """Numbers where most cells are numbers, otherwise dates."""
-    numbers = cells.read("number", values)
+    numbers = cells.read("number", values, None, marks)
     if 2 * (numbers.is_finite().sum() or 0) > values.count():
         return numbers
     dates = form_of(values.head(LOOK)) if values.dtype == pl.String else None
@@ -112,7 +122,7 @@ def moments(values: pl.Series, column: str) -> pl.Series:
             f"the dates of column {column!r}, such as {values.drop_nulls()[0]!r}, may be day/month or month/day.\n"
             "Write them as 2024-01-31 in the file, or set data.prepare.split.time to null"
         )
-    return cells.read("date", values, dates.form if dates else None)
+    return cells.read("date", values, dates.form if dates else None, marks)
 
 
 def refused(frame: pl.DataFrame, where: pl.Expr, reason: pl.Expr) -> pl.DataFrame:

@@ -1,11 +1,16 @@
 """What a cell of a table says: a number, a moment, a category or nothing; alike in files and in served records."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
 import numpy as np
 import polars as pl
 
-# A cell of one of these words, in lower, upper or title case, is missing; so are null, NaN and blanks
+from pipeline.encoders import numerals
+
+# What an encoder without "missing_marks" was made with; data.prepare.missing_marks says it for a new one
 MISSING = ("", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "?", "-")
-WORDS = sorted({form for word in (*MISSING, "NaN", "NaT") for form in (word, word.lower(), word.upper(), word.title())})
 
 # Tried in this order on every date column
 ISO = (
@@ -38,71 +43,96 @@ OLDEST = 1000  # a year before it is one of two digits, which may be of any cent
 NAN = float("nan")
 
 
-def read(kind: str, cells: pl.Series, dates: str | None = None) -> pl.Series:
+@dataclass(frozen=True)
+class Marks:
+    """What stands for a missing cell: words, as they may be written, and numbers."""
+
+    words: list[str]
+    numbers: list[float]
+
+
+@lru_cache(maxsize=64)
+def marks_of(given: tuple[str, ...]) -> Marks:
+    """Of the words of data.prepare.missing_marks, each in lower, upper and title case; blanks always are missing."""
+    forms = {form for word in ("", *given) for form in (word, word.lower(), word.upper(), word.title())}
+    forms |= {"NaN", "NaT"} if {"nan", "nat"} & set(given) else set()
+    numbers = pl.Series(sorted(forms)).cast(pl.Float64, strict=False)
+    return Marks(sorted(forms), numbers.filter(numbers.is_finite().fill_null(False)).unique().sort().to_list())
+
+
+OLD = marks_of(MISSING)
+
+
+def read(kind: str, cells: pl.Series, form: str | None = None, marks: Sequence[str] = MISSING) -> pl.Series:
     """The cells as a column of type `kind`: Float64 of numbers and dates, String of categories; null where missing.
 
     A date is its seconds since 1970, UTC. NaN stands for a cell that can't be read, such as a word among numbers.
+    `form`: of a date as strptime has it, of a number a name of numerals.FORMS; None: ISO dates, plain numbers.
     """
     if cells.dtype == pl.Null or is_text(cells.dtype):
         cells = cells.cast(pl.String)
+    known = marks_of(tuple(marks))
     if kind == "category":
-        return category(cells)
-    return number(cells) if kind == "number" else moment(cells, dates)
+        return category(cells, known)
+    return number(cells, form, known) if kind == "number" else moment(cells, form, known)
 
 
 def is_text(dtype: pl.DataType) -> bool:
     return dtype == pl.String or dtype.base_type() in (pl.Categorical, pl.Enum)
 
 
-def words(cells: pl.Series) -> pl.Series:
+def words(cells: pl.Series, marks: Marks = OLD) -> pl.Series:
     """Without blanks around them; null where missing."""
     texts = cells.str.strip_chars()
-    missing = texts.is_in(WORDS)
+    missing = texts.is_in(marks.words)
     return texts.set(missing, None) if missing.any() else texts
 
 
-def number(cells: pl.Series) -> pl.Series:
+def number(cells: pl.Series, form: str | None, marks: Marks) -> pl.Series:
     if cells.dtype == pl.String:
-        values = cells.cast(pl.Float64, strict=False)
-        odd = values.is_null() & cells.is_not_null()
-        if odd.any():  # few cells, so that most are read once
-            texts = words(cells.filter(odd))
-            again = texts.cast(pl.Float64, strict=False)
-            again = again.set(again.is_null() & texts.is_not_null(), NAN)
-            values = values.scatter(odd.arg_true(), again)
-        missing = values.is_nan() & cells.str.strip_chars().is_in(WORDS) if values.is_nan().any() else None
+        values = spelled(cells, form, marks)
     elif cells.dtype.is_numeric() or cells.dtype == pl.Boolean:
-        values = cells.cast(pl.Float64)
-        missing = values.is_nan()
+        values = cells.cast(pl.Float64).fill_nan(None)
     else:
-        values, missing = pl.Series(np.full(len(cells), NAN)), cells.is_null()
-    if missing is not None and missing.any():
-        values = values.set(missing, None)
+        values = pl.Series(np.full(len(cells), NAN)).set(cells.is_null(), None)
+    if marks.numbers and (marked := values.is_in(marks.numbers).fill_null(False)).any():
+        values = values.set(marked, None)
     infinite = values.is_infinite()
     return values.set(infinite, NAN) if infinite.any() else values
 
 
-def category(cells: pl.Series) -> pl.Series:
+def spelled(cells: pl.Series, form: str | None, marks: Marks) -> pl.Series:
+    """Float64 of texts; NaN where one is neither a number nor missing. Most are read once, the odd ones again."""
+    values = numerals.parse(cells, form) if form else cells.cast(pl.Float64, strict=False)
+    odd = (values.is_null() & cells.is_not_null()) | (values.is_nan() | values.is_infinite()).fill_null(False)
+    if not odd.any():
+        return values
+    texts = words(cells.filter(odd), marks)
+    again = (numerals.parse(texts, form) if form else texts.cast(pl.Float64, strict=False)).fill_nan(None)
+    return values.scatter(odd.arg_true(), again.set(again.is_null() & texts.is_not_null(), NAN))
+
+
+def category(cells: pl.Series, marks: Marks) -> pl.Series:
     """One word for what is the same: 1, 1.0 and "1.0" are "1"; true, "True" and "TRUE" are "true"."""
     if cells.dtype.is_float():
         cells = cells.fill_nan(None)
     if cells.dtype == pl.Boolean or cells.dtype.is_integer():
-        return cells.cast(pl.String)
-    texts = words(cells.cast(pl.String))
+        return words(cells.cast(pl.String), marks) if marks.numbers else cells.cast(pl.String)
+    texts = words(cells.cast(pl.String), marks)
     if texts.str.ends_with(".0").any():
         texts = texts.str.replace(r"^([+-]?\d+)\.0$", "$1")
     truths = texts.is_in(["True", "TRUE", "False", "FALSE"]).fill_null(False)
     return texts.str.to_lowercase().zip_with(truths, texts) if truths.any() else texts
 
 
-def moment(cells: pl.Series, dates: str | None) -> pl.Series:
+def moment(cells: pl.Series, dates: str | None, marks: Marks = OLD) -> pl.Series:
     if cells.dtype == pl.Date or cells.dtype.base_type() == pl.Datetime:
         return cells.cast(pl.Datetime("us")).cast(pl.Int64) / 1e6
     if cells.dtype.is_float():
         cells = cells.fill_nan(None)  # as pandas writes a missing date
     if cells.dtype != pl.String:
         return pl.Series(np.full(len(cells), NAN)).set(cells.is_null(), None)
-    texts = words(cells)
+    texts = words(cells, marks)
     values = pl.Series([None], dtype=pl.Float64).new_from_index(0, len(texts))
     for form in ([dates] if dates else []) + list(ISO):
         left = values.is_null() & texts.is_not_null()

@@ -2,9 +2,11 @@
 
 The encoder's columns, in their order: name and type; of numbers and dates `parts`, each with what is subtracted and
 multiplied, `fill` for missing cells, `flag` (whether a further input says that it was missing), `low` and `high`
-(bounds or null); of dates `format` and `start`; of categories `values`, whose codes are 1, 2, … (null: missing).
+(bounds or null), and `format`, how they are written; of dates `start`; of categories `values`, whose codes are 1, 2, …
+(null: missing).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,14 +27,18 @@ def encode(encoder: dict[str, Any], records: Any) -> np.ndarray:
     """
     if isinstance(records, list | tuple) and not records:
         return np.empty((0, *encoder["shape"]), np.float32)
-    columns = encoder["columns"]
+    columns, marks = encoder["columns"], marks_of(encoder)
     frame = frames.frame(records, [column["name"] for column in columns])
     parsed = pl.DataFrame(
-        cells.read(column["type"], frame[column["name"]], column.get("format")).alias(column["name"])
+        cells.read(column["type"], frame[column["name"]], column.get("format"), marks).alias(column["name"])
         for column in columns
     )
     refuse_unusable(encoder, frame, parsed)
     return inputs(encoder, parsed)
+
+
+def marks_of(encoder: dict[str, Any]) -> Sequence[str]:
+    return encoder.get("missing_marks", cells.MISSING)
 
 
 def refuse_unusable(encoder: dict[str, Any], frame: pl.DataFrame, parsed: pl.DataFrame) -> None:

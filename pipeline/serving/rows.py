@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, create_model
 from pipeline.data.encoding import encode
 from pipeline.encoders import cells
 from pipeline.encoders.frames import nearest
-from pipeline.encoders.table import NEEDED
+from pipeline.encoders.table import NEEDED, marks_of
 from pipeline.serving.bodies import STRICT, Invalid, Text, canonical, checked, each, given, joined
 
 LONGEST = 10_000  # characters of a cell
@@ -30,6 +30,7 @@ class Rows:
     def __init__(self, encoder: dict[str, Any], raw: list[Record], pixels: int):
         self.encoder = encoder
         self.whole = encoder["missing"] == "drop"  # then no cell may be empty
+        self.marks = set(cells.marks_of(tuple(marks_of(encoder))).words)
         self.kinds = {column["name"]: column["type"] for column in encoder["columns"]}
         self.needs = {column["name"]: self.need(column) for column in encoder["columns"]}
         self.examples = [{name: one.get(name) for name in self.kinds} for one in raw]
@@ -75,7 +76,7 @@ class Rows:
             texts = {record[name] for record in records if isinstance(record[name], str)}
             bad = undated(texts, self.form(name)) if kind == "date" else set()
             if self.whole:
-                bad |= {text for text in texts if text.strip() in cells.WORDS}
+                bad |= {text for text in texts if text.strip() in self.marks}
             if bad:
                 yield from ((row, name, record[name]) for row, record in enumerate(records) if record[name] in bad)
 
@@ -103,7 +104,7 @@ def word(cell: str | int | float | bool | None) -> str | None:
         return str(cell).lower()
     if isinstance(cell, float):
         text = repr(cell)
-        return text[:-2] if text.endswith(".0") else cells.category(pl.Series([cell]))[0]
+        return text[:-2] if text.endswith(".0") else cells.read("category", pl.Series([cell]))[0]
     return cell if cell is None or isinstance(cell, str) else str(cell)
 
 

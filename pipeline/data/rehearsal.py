@@ -1,0 +1,81 @@
+"""What preprocess will keep, set apart or refuse of a person's own file: `ratchet init` does it once to know."""
+
+import math
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.config.schema import Config
+from pipeline.data import preparing, sifting, table, text
+from pipeline.data.assignment import assign
+from pipeline.data.splits import Unusable, told_equal
+from pipeline.project import paths
+from pipeline.project.errors import DataError
+
+ALL = 0.9999  # share of rows that a rehearsal lets go
+HALF = 0.5  # share of rows that a file may lose before its settings are wrong rather than its rows
+MARGIN = 1.1  # of the share that is written, so that some more such rows do no harm
+
+
+@dataclass(frozen=True)
+class Account:
+    rows: int
+    kept: int
+    dropped: dict[str, int]  # rule → rows
+    unusable: list[Unusable]
+    equal: dict[str, int]  # as table.equal_rows has it
+
+    @property
+    def share(self) -> float:
+        """Of the rows that data.prepare.max_quarantined has to allow, a little more than are to be set apart."""
+        return min(math.ceil(1e4 * MARGIN * len(self.unusable) / self.rows) / 1e4, ALL)
+
+    def told(self) -> str:
+        """ "2,000 rows = 1,990 kept + 10 set apart", and what for."""
+        line = f"{self.rows:,} rows = {self.kept:,} kept + {len(self.unusable):,} set apart"
+        dropped = {rule: rows for rule, rows in self.dropped.items() if rows}
+        if dropped:
+            line += (
+                f" + {sum(dropped.values()):,} dropped ({', '.join(f'{rule} {n:,}' for rule, n in dropped.items())})"
+            )
+        lines = [line, *(f"  {one}" for one in sifting.by_reason(self.unusable))]
+        if self.equal["rows"]:
+            lines.append(f"  {told_equal(self.equal)} (data.prepare.duplicates: drop leaves the first)")
+        return "\n".join(lines)
+
+
+def rehearse(path: Path, config: Config) -> Account:
+    """DataError for what preprocess would refuse; but for rows that can be set apart, which are counted."""
+    prepare = config.data.prepare.model_copy(update={"max_quarantined": ALL})
+    config = config.model_copy(update={"data": config.data.model_copy(update={"prepare": prepare})})
+    try:
+        raw = Path(tempfile.mkdtemp(dir=paths.scratch()))
+        (name,) = config.data.source.files
+        (raw / name).symlink_to(path.resolve())
+        account = of_texts(raw, config) if config.data.kind == "text" else of_table(raw, config)
+    finally:
+        preparing.clear_scratch()
+    if len(account.unusable) > HALF * account.rows:
+        raise DataError(
+            f"most rows of {path} can't be used.\n{account.told()}\n"
+            "Correct the file, name another target, or give those columns the type ignore in params.yaml"
+        )
+    return account
+
+
+def of_table(raw: Path, config: Config) -> Account:
+    done = table.prepare(raw, config)
+    kept = sum(len(split.rows) for split in done.splits.values())
+    unusable = [row for split in done.splits.values() for row in split.quarantined]
+    rows = kept + len(unusable) + sum(done.dropped.values())
+    return Account(rows, kept, done.dropped, unusable, done.statistics["equal"])
+
+
+def of_texts(raw: Path, config: Config) -> Account:
+    """Up to the split; the encoder is fetched later."""
+    settings = config.data.prepare
+    corpus, blank = text.usable(raw, config.data)
+    assign(corpus.targets, settings.split.validation, settings.split.test, corpus.groups, corpus.times)
+    kept = len(corpus.texts)
+    rows = kept + len(corpus.unusable) + blank
+    return Account(rows, kept, {"blank": blank}, corpus.unusable, {"rows": 0, "apart": 0})

@@ -1,0 +1,100 @@
+"""What `ratchet init` warns of: columns that give the target away, and numbers far outside their column."""
+
+import re
+
+import numpy as np
+import polars as pl
+
+from pipeline.data.columns import Found
+from pipeline.data.profile import Profile
+from pipeline.encoders import cells
+
+FEWEST = 30  # rows from which what one column tells of the target is no chance
+REPEATED = 20  # rows beyond the first of each value
+MANY = 20  # classes, beyond which no intervals of numbers are looked for
+FAR, FAR_NINES = 20, 3  # interquartile ranges beyond the quartiles, from which a number, or one such as -999, is odd
+NINES = re.compile(r"-?9{2,}")
+SAME = 1 - 1e-9  # correlation of a column with the target that says that it is the target
+
+
+def giveaways(columns: list[tuple[Found, Profile]], target: Profile, goal: Found) -> list[str]:
+    """A warning for each column that alone tells the target of every one of the first rows."""
+    wanted = target.head
+    if goal.type == "regression":
+        wanted = cells.read("number", target.head, goal.format).fill_nan(None)
+    said = []
+    for found, one in columns:
+        if found.type == "ignore" or len(one.head) != len(wanted):
+            continue
+        if tells(one, found, wanted, goal.type):
+            said.append(
+                f"column {one.name!r} alone tells the target in every row: if it is not known beforehand, give it the "
+                "type ignore in data.prepare.columns"
+            )
+    return said
+
+
+def tells(one: Profile, found: Found, wanted: pl.Series, task: str) -> bool:
+    both = pl.DataFrame({"value": one.head, "target": wanted}).drop_nulls()
+    if len(both) < FEWEST:
+        return False
+    values = both["value"].n_unique()
+    if len(both) - values >= REPEATED and values > 1 and both.n_unique() == values:
+        return True
+    if found.type != "number":
+        return False
+    numbers = cells.read("number", both["value"], found.format).to_numpy()
+    both = both.filter(np.isfinite(numbers))
+    numbers = numbers[np.isfinite(numbers)]
+    if task == "regression":
+        return is_same(numbers, both["target"].to_numpy())
+    return in_intervals(numbers, both["target"])
+
+
+def is_same(numbers: np.ndarray, target: np.ndarray) -> bool:
+    if len(numbers) < FEWEST or not np.ptp(numbers) or not np.ptp(target):
+        return False
+    return abs(float(np.corrcoef(numbers, target)[0, 1])) > SAME
+
+
+def in_intervals(numbers: np.ndarray, classes: pl.Series) -> bool:
+    """Whether each class has numbers of its own, between those of the others."""
+    number = classes.n_unique()
+    if len(numbers) < FEWEST or not 2 <= number <= MANY:
+        return False
+    codes = classes.rank("dense").to_numpy()
+    order = np.lexsort((codes, numbers))
+    changes = int((np.diff(codes[order]) != 0).sum())
+    backwards = np.lexsort((-codes.astype(np.int64), numbers))
+    return changes == number - 1 == int((np.diff(codes[backwards]) != 0).sum())
+
+
+def outliers(columns: list[tuple[Found, Profile]]) -> list[str]:
+    """A note for each column whose least or greatest number lies far outside the others, such as -999."""
+    said = []
+    for found, one in columns:
+        if found.type != "number" or one.low is None:
+            continue
+        numbers = cells.read("number", one.head, found.format).fill_nan(None).drop_nulls().to_numpy()
+        if len(numbers) < FEWEST:
+            continue
+        for value in far_values(numbers, (one.low, one.high)):
+            rows = int((numbers == value).sum())
+            others = numbers[numbers != value]
+            said.append(
+                f"column {one.name!r}: {value:,.15g} ({rows:,} of the first {len(numbers):,} rows) is far outside "
+                f"{others.min():,.6g} to {others.max():,.6g}. Does it mean missing? "
+                f"Then type the command again with --missing={value:.15g}"
+            )
+    return said
+
+
+def far_values(numbers: np.ndarray, ends: tuple[float, float]) -> list[float]:
+    """Those of the column's least and greatest number that lie far outside the quartiles of `numbers`."""
+    lower, upper = np.quantile(numbers, [0.25, 0.75])
+    found = []
+    for value in ends:
+        reach = (FAR_NINES if NINES.fullmatch(f"{value:.15g}") else FAR) * (upper - lower)
+        if reach and not lower - reach <= value <= upper + reach and (numbers != value).any():
+            found.append(value)
+    return found
