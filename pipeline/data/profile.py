@@ -1,10 +1,12 @@
 """Counts of a table's columns over the whole file, in streams and flat memory."""
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from pipeline.data.faults import explained
@@ -13,9 +15,10 @@ from pipeline.encoders import numerals
 from pipeline.encoders.cells import marks_of, read
 from pipeline.project.errors import DataError
 
-LOOK = 50_000  # rows from the beginning, for examples and for how cells are written
+LOOK = 50_000  # rows from the beginning, for examples and for how cells are written; fewer of wide tables
+CELLS = 2_000_000  # of all columns that are in memory at once
+GROUP = 200  # columns in one query
 EXACT = 1_000_000  # rows up to which distinct values are counted; above they are estimated, to about 10%
-BATCH = 50_000  # rows
 MOST_WORDS = 20  # that are listed of a column
 LIKELY = 0.3  # share of the first cells that resemble numbers, from which their form is looked for
 NESTED = {"numbers": 0, "whole": 0, "low": None, "high": None, "zeros": 0.0, "bytes": 0.0, "rising": False}
@@ -66,37 +69,36 @@ class Profile:
 
 def profile(table: Table, marks: Sequence[str]) -> list[Profile]:
     """Rows that are blank in all columns are left out. `marks`: words that stand for a missing cell."""
-    frame = table.frame.filter(~pl.all_horizontal(pl.col(table.names).is_null()))
-    plain = [name for name in table.names if is_plain(table.schema[name])]
+    schema = table.schema
+    plain = [name for name in table.names if is_plain(schema[name])]
+    blank = pl.all_horizontal(pl.col(table.names).is_null())
     with explained(table):
-        rows = frame.select(pl.len()).collect().item()
+        rows = table.frame.select((~blank).sum()).collect().item()  # as a filter it costs a wide table minutes
         if not rows:
             raise DataError(f"{table.path} has no rows below its header; give a table with a row for each example")
-        head = table.frame.head(LOOK).collect()
-        found = counted(frame, plain, rows <= EXACT, marks, {})
-        forms = forms_of(table, [name for name in plain if may_be_formed(head[name], found[name], marks)], marks)
+        found = counts(table.frame, plain, rows <= EXACT, marks, {})
+        forms = forms_of(
+            table, [name for name in plain if schema[name] == pl.String and may_be_formed(found[name])], marks
+        )
         again = {name: form for name, (form, _) in forms.items() if form}
-        found |= counted(frame, list(again), rows <= EXACT, marks, again)
+        found |= counts(table.frame, list(again), rows <= EXACT, marks, again)
     profiles = []
     for name in table.names:
-        if name in plain:
+        if name in found:
             form, rival = forms.get(name, (None, None))
-            about = found[name] | written(head[name], form, marks) | {"form": form, "rival": rival}
-            about["distinct"] = min(about["distinct"], about["given"])
+            about = found[name] | {"form": form, "rival": rival}
         else:
             about = NESTED | {"given": rows, "distinct": rows, "head": pl.Series([], dtype=pl.String)}
-        profiles.append(Profile(name=name, dtype=table.schema[name], rows=rows, **about))
+        profiles.append(Profile(name=name, dtype=schema[name], rows=rows, **about))
     return profiles
 
 
-def may_be_formed(cells: pl.Series, found: Mapping[str, Any], marks: Sequence[str]) -> bool:
+def may_be_formed(found: Mapping[str, Any]) -> bool:
     """Whether a column's numbers may be written in a form of their own, by its counts and its first cells."""
-    if cells.dtype != pl.String or not found["given"]:
-        return False
-    if found["numbers"] == found["given"]:
-        return bool(cells.str.contains(r"^\s*[+-]?\d{1,3}\.\d{3}\s*$").any())  # 1.234 may be 1234
-    given = read("category", cells, None, marks).drop_nulls()
-    return not len(given) or (numerals.resemble(given).mean() or 0.0) >= LIKELY
+    given = found["head"].drop_nulls()
+    if not found["words"] and found["numbers"] == found["given"]:
+        return bool(given.str.contains(r"^[+-]?\d{1,3}\.\d{3}$").any())  # 1.234 may be 1234
+    return found["given"] > 0 and (numerals.resemble(given).mean() or 0.0) >= LIKELY
 
 
 def forms_of(table: Table, names: list[str], marks: Sequence[str]) -> dict[str, tuple[str | None, str | None]]:
@@ -105,7 +107,7 @@ def forms_of(table: Table, names: list[str], marks: Sequence[str]) -> dict[str, 
         return {}
     tallies: dict[str, Counter[tuple[str, str]]] = {name: Counter() for name in names}
     missing = marks_of(tuple(marks)).words
-    for batch in table.frame.select(names).collect_batches(chunk_size=BATCH):
+    for batch in batches(table.frame, names):
         for name in names:
             texts = batch[name].drop_nulls()
             tallies[name] += numerals.tally(texts.filter(~texts.str.strip_chars().is_in(missing)))
@@ -117,45 +119,71 @@ def is_plain(dtype: pl.DataType) -> bool:
     return not dtype.is_nested() and dtype not in (pl.Binary, pl.Object)
 
 
-def counted(
+def batches(frame: pl.LazyFrame, names: list[str]) -> Iterator[pl.DataFrame]:
+    rows = max(1000, CELLS // max(1, len(names)))
+    return iter(frame.select(names).collect_batches(chunk_size=rows, maintain_order=True))
+
+
+def counts(
     frame: pl.LazyFrame, names: list[str], exact: bool, marks: Sequence[str], forms: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
-    """Column → given, numbers, whole, distinct, low and high, of the whole file in one pass."""
+    """What Profile says of each column. A query of all of them takes time and memory by the square of their number."""
     if not names:
         return {}
+    found = {name: Counts(marks, forms.get(name)) for name in names}
+    for batch in batches(frame, names):
+        for name in names:
+            found[name].add(batch[name], exact)
+    estimated = {} if exact else estimates(frame, names)
+    return {name: one.told(estimated.get(name)) for name, one in found.items()}
 
-    def reading(name: str, kind: str, made: Any) -> pl.Expr:
-        form = forms.get(name) if kind == "number" else None
-        return pl.col(name).map_batches(lambda series: read(kind, series, form, marks), made, is_elementwise=True)
 
-    columns, aggregates = {}, {}
-    for place, name in enumerate(names):
-        columns[f"{place}.number"] = reading(name, "number", pl.Float64)
-        columns[f"{place}.text"] = reading(name, "category", pl.String) if exact else pl.col(name)
-        number, text = pl.col(f"{place}.number"), pl.col(f"{place}.text").drop_nulls()
-        real = pl.when(number.is_finite()).then(number)
-        aggregates |= {
-            f"{place}.given": number.count(),
-            f"{place}.numbers": number.is_finite().sum(),
-            f"{place}.whole": (real == real.floor()).sum(),
-            f"{place}.distinct": text.n_unique() if exact else text.approx_n_unique(),
-            f"{place}.low": real.min(),
-            f"{place}.high": real.max(),
-        }
-    named = (expression.alias(name) for name, expression in columns.items())
-    row = frame.select(named).select(expression.alias(name) for name, expression in aggregates.items()).collect()
-    found: dict[str, dict[str, Any]] = {name: {} for name in names}
-    for key, value in row.row(0, named=True).items():
-        place, what = key.split(".")
-        found[names[int(place)]][what] = value
+@dataclass
+class Counts:
+    """Of a column, as far as it was read."""
+
+    marks: Sequence[str]
+    form: str | None  # of its numbers
+    given: int = 0
+    numbers: int = 0
+    whole: int = 0
+    low: float = math.inf
+    high: float = -math.inf
+    values: list[pl.Series] = field(default_factory=list)  # hashes of the distinct ones of each batch
+    head: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, cells: pl.Series, exact: bool) -> None:
+        numbers = read("number", cells, self.form, self.marks)
+        self.given += numbers.count()
+        finite = numbers.to_numpy()
+        finite = finite[np.isfinite(finite)]
+        self.numbers += len(finite)
+        self.whole += int((finite == np.floor(finite)).sum())
+        self.low, self.high = float(finite.min(initial=self.low)), float(finite.max(initial=self.high))
+        if exact or not self.head:
+            texts = read("category", cells, None, self.marks)
+            self.values.append(texts.drop_nulls().hash().unique())
+            self.head = self.head or written(cells.head(LOOK), texts.head(LOOK), numbers.head(LOOK))
+
+    def told(self, distinct: int | None) -> dict[str, Any]:
+        distinct = pl.concat(self.values).n_unique() if distinct is None else distinct
+        low, high = (self.low, self.high) if self.numbers else (None, None)
+        counted = {"given": self.given, "numbers": self.numbers, "whole": self.whole, "low": low, "high": high}
+        return counted | {"distinct": min(distinct, self.given)} | self.head
+
+
+def estimates(frame: pl.LazyFrame, names: list[str]) -> dict[str, int]:
+    """Distinct values of each column, about; in flat memory."""
+    found = {}
+    for start in range(0, len(names), GROUP):
+        columns = pl.col(names[start : start + GROUP]).drop_nulls().approx_n_unique()
+        found |= frame.select(columns).collect().row(0, named=True)
     return found
 
 
-def written(cells: pl.Series, form: str | None, marks: Sequence[str]) -> dict[str, Any]:
-    """How the first cells are written."""
+def written(cells: pl.Series, texts: pl.Series, numbers: pl.Series) -> dict[str, Any]:
+    """How the first cells are written; `texts` are they as categories, `numbers` as numbers."""
     words = cells.dtype == pl.String
-    texts = read("category", cells, None, marks)
-    numbers = read("number", cells, form, marks)
     given, real = texts.drop_nulls(), numbers.drop_nulls()
     return {
         "head": texts,
