@@ -21,6 +21,7 @@ GROUP = 200  # columns in one query
 EXACT = 1_000_000  # rows up to which distinct values are counted; above they are estimated, to about 10%
 MOST_WORDS = 20  # that are listed of a column
 LIKELY = 0.3  # share of the first cells that resemble numbers, from which their form is looked for
+NOTHING = pl.Series([], dtype=pl.String)
 NESTED = {"numbers": 0, "whole": 0, "low": None, "high": None, "zeros": 0.0, "bytes": 0.0, "rising": False}
 
 
@@ -38,6 +39,7 @@ class Profile:
     low: float | None
     high: float | None
     head: pl.Series  # as categories
+    first: pl.Series  # the same rows as numbers; null where missing, NaN where a cell is none
     zeros: float  # share of cells with a leading zero, such as 007
     bytes: float  # of a cell on average
     rising: bool  # whether each number of the first rows is greater than the one before
@@ -88,7 +90,7 @@ def profile(table: Table, marks: Sequence[str]) -> list[Profile]:
             form, rival = forms.get(name, (None, None))
             about = found[name] | {"form": form, "rival": rival}
         else:
-            about = NESTED | {"given": rows, "distinct": rows, "head": pl.Series([], dtype=pl.String)}
+            about = NESTED | {"given": rows, "distinct": rows, "head": NOTHING, "first": NOTHING}
         profiles.append(Profile(name=name, dtype=schema[name], rows=rows, **about))
     return profiles
 
@@ -97,7 +99,7 @@ def may_be_formed(found: Mapping[str, Any]) -> bool:
     """Whether a column's numbers may be written in a form of their own, by its counts and its first cells."""
     given = found["head"].drop_nulls()
     if not found["words"] and found["numbers"] == found["given"]:
-        return bool(given.str.contains(r"^[+-]?\d{1,3}\.\d{3}$").any())  # 1.234 may be 1234
+        return numerals.may_be_thousands(given)
     return found["given"] > 0 and (numerals.resemble(given).mean() or 0.0) >= LIKELY
 
 
@@ -187,6 +189,7 @@ def written(cells: pl.Series, texts: pl.Series, numbers: pl.Series) -> dict[str,
     given, real = texts.drop_nulls(), numbers.drop_nulls()
     return {
         "head": texts,
+        "first": numbers,
         "zeros": (given.str.contains(r"^0\d").mean() or 0.0) if words else 0.0,
         "bytes": given.str.len_bytes().mean() or 0.0,
         "rising": len(real) > 1 and bool((real.diff().drop_nulls() > 0).all()),

@@ -7,7 +7,6 @@ import polars as pl
 
 from pipeline.data.columns import Found
 from pipeline.data.profile import Profile
-from pipeline.encoders import cells
 
 FEWEST = 30  # rows from which what one column tells of the target is no chance
 REPEATED = 20  # rows beyond the first of each value
@@ -19,9 +18,7 @@ SAME = 1 - 1e-9  # correlation of a column with the target that says that it is 
 
 def giveaways(columns: list[tuple[Found, Profile]], target: Profile, goal: Found) -> list[str]:
     """A warning for each column that alone tells the target of every one of the first rows."""
-    wanted = target.head
-    if goal.type == "regression":
-        wanted = cells.read("number", target.head, goal.format).fill_nan(None)
+    wanted = target.first.fill_nan(None) if goal.type == "regression" else target.head
     said = []
     for found, one in columns:
         if found.type == "ignore" or len(one.head) != len(wanted):
@@ -35,17 +32,16 @@ def giveaways(columns: list[tuple[Found, Profile]], target: Profile, goal: Found
 
 
 def tells(one: Profile, found: Found, wanted: pl.Series, task: str) -> bool:
-    both = pl.DataFrame({"value": one.head, "target": wanted}).drop_nulls()
+    both = pl.DataFrame({"value": one.head, "number": one.first, "target": wanted}).drop_nulls(["value", "target"])
     if len(both) < FEWEST:
         return False
     values = both["value"].n_unique()
-    if len(both) - values >= REPEATED and values > 1 and both.n_unique() == values:
+    if len(both) - values >= REPEATED and values > 1 and both.select("value", "target").n_unique() == values:
         return True
     if found.type != "number":
         return False
-    numbers = cells.read("number", both["value"], found.format).to_numpy()
-    both = both.filter(np.isfinite(numbers))
-    numbers = numbers[np.isfinite(numbers)]
+    both = both.filter(pl.col("number").is_finite())
+    numbers = both["number"].to_numpy()
     if task == "regression":
         return is_same(numbers, both["target"].to_numpy())
     return in_intervals(numbers, both["target"])
@@ -75,7 +71,8 @@ def outliers(columns: list[tuple[Found, Profile]]) -> list[str]:
     for found, one in columns:
         if found.type != "number" or one.low is None:
             continue
-        numbers = cells.read("number", one.head, found.format).fill_nan(None).drop_nulls().to_numpy()
+        numbers = one.first.to_numpy()
+        numbers = numbers[np.isfinite(numbers)]
         if len(numbers) < FEWEST:
             continue
         for value in far_values(numbers, (one.low, one.high)):

@@ -23,6 +23,8 @@ CURRENCIES = (
     r"CAD|NZD|HKD|SGD|Rs|kr|z\u0142|Fr|Kc)\b\.?|[元円원]"
 )
 MARKED = rf"[%\uff05]|{CURRENCIES}"  # what stands around a number
+GROUPED = r"^[+-]?[1-9]\d{0,2}\.\d{3}$"
+GROUPED_OR_SHORT = r"^[+-]?([1-9]\d{0,2}\.\d{3}|\d{1,3})$"
 LIKE = r"^[\s(+\-\u2212]*\d[\d.,' \u00a0\u2009\u202f\u2019]*[\s)+\-\u2212]*$"  # with what is marked taken away
 
 
@@ -50,6 +52,11 @@ def resemble(texts: pl.Series) -> pl.Series:
     return bared(texts).str.contains(LIKE)
 
 
+def may_be_thousands(texts: pl.Series) -> bool:
+    """Whether 1.234 may stand for 1234 in all of these plain numbers."""
+    return bool(texts.str.contains(GROUPED).any() and texts.str.contains(GROUPED_OR_SHORT).all())
+
+
 def tally(texts: pl.Series) -> Counter[tuple[str, str]]:
     """What of these texts (String, none missing) speaks for and against each form; a Counter, to be added up.
 
@@ -59,10 +66,10 @@ def tally(texts: pl.Series) -> Counter[tuple[str, str]]:
     bare = texts.str.strip_chars()
     plain = bare.cast(pl.Float64, strict=False)
     is_plain = plain.is_finite().fill_null(False)
-    grouped = bare.str.contains(r"^[+-]?[1-9]\d{0,2}(\.\d{3})$")
-    found = Counter({("", "grouped"): grouped.sum(), ("", "short"): bare.str.contains(r"^[+-]?\d{1,3}$").sum()})
-    found["", "plain"] = is_plain.sum()
-    values = {form: parse(texts, form) for form in FORMS}
+    found = Counter({("", "grouped"): bare.str.contains(GROUPED).sum(), ("", "plain"): is_plain.sum()})
+    found["", "whole"] = bare.str.contains(GROUPED_OR_SHORT).sum()
+    there = [form for form in FORMS if form[1] in ",." or bare.str.contains(rf"\d{FORMS[form][0]}\d").any()]
+    values = {form: parse(texts, form) for form in there}
     for form, read in values.items():
         is_read = read.is_finite().fill_null(False)
         found[form, "gained"] = (is_read & ~is_plain).sum()
@@ -82,8 +89,7 @@ def choose(found: Counter[tuple[str, str]], comma: bool) -> tuple[str | None, st
     order = sorted(FORMS, key=lambda form: (FORMS[form][1] == ",") != comma)
     best = max(order, key=lambda form: score(found, form))
     if score(found, best) <= 0:
-        all_whole = found["", "grouped"] + found["", "short"] == found["", "plain"]
-        return None, "1.234,5" if found["", "grouped"] and all_whole else None
+        return None, "1.234,5" if found["", "grouped"] and found["", "whole"] == found["", "plain"] else None
     rival = RIVALS[best]
     return best, rival if score(found, rival) == score(found, best) and found[best, "rival"] else None
 

@@ -23,7 +23,7 @@ import numpy as np
 import onnxruntime
 
 FOLDER = Path(__file__).parent
-MISSING = ("", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "?", "-")
+MISSING = ("na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "?", "-")
 TOP = 10
 
 
@@ -60,10 +60,11 @@ def padded(rows, encoder, left):
 def table(encoder, records):
     """Numbers and dates in the order of encoder["columns"], then categories."""
     rows = [[], []]
+    marks = {"", *(mark.lower() for mark in encoder.get("missing_marks", MISSING))}
     for record in records:
         numbers, categories = [], []
         for column in encoder["columns"]:
-            value = cell(record[column["name"]])
+            value = cell(record[column["name"]], marks)
             if value is None and encoder["missing"] == "drop":
                 raise ValueError(f"{column['name']} is missing; the model was made without such rows")
             if column["type"] == "category":
@@ -75,13 +76,13 @@ def table(encoder, records):
     return np.concatenate([np.array(part, np.float32).reshape(len(records), -1) for part in rows], axis=1)
 
 
-def cell(value):
+def cell(value, marks):
     """A category's text as the encoder knows it; None where it is missing."""
     if isinstance(value, bool):
         return str(value).lower()
     value = "" if value is None else str(value).strip()
     whole = value.removesuffix(".0")
-    return None if value.lower() in MISSING else whole if whole.lstrip("+-").isdigit() else value
+    return None if {value.lower(), whole} & marks else whole if whole.lstrip("+-").isdigit() else value
 
 
 def measured(column, value):
