@@ -1,6 +1,7 @@
 """ratchet init --data PATH [--target COLUMN]: look at a person's own data and write params.yaml for it.
 
-PATH: a CSV, Parquet or JSON-lines file with a column to predict, or a folder of class folders of pictures.
+PATH: a CSV, Excel, Parquet or JSON file, packed or not, with a column to predict, or a folder of class folders of
+pictures.
 """
 
 import argparse
@@ -29,6 +30,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--text", help="the column of texts, for --kind text; default: the longest")
     parser.add_argument("--group", help="a column: rows of one value stay on one side of the split")
     parser.add_argument("--time", help="a column: the latest rows are test, those before validation")
+    parser.add_argument(
+        "--header",
+        action=argparse.BooleanOptionalAction,
+        help="whether the first row names the columns; default: as it looks",
+    )
     parser.add_argument("--name", help="under which models are registered; default: the file's name")
     options = parser.parse_args(arguments)
 
@@ -40,7 +46,9 @@ def main(arguments: list[str]) -> None:
     if path.is_dir() or kind == "images":
         proposed = proposal.of_images(path, name)
     else:
-        proposed = proposal.of_file(path, name, options.target, kind, options.text, options.group, options.time)
+        proposed = proposal.of_file(
+            path, name, options.target, kind, options.text, options.group, options.time, options.header
+        )
     print(proposed.shown)
     write(proposed.params, f"ratchet init {shlex.join(arguments)}")
     scenario = proposed.params["scenario"]

@@ -11,8 +11,9 @@ import polars as pl
 from pipeline.config.data import FileFormat
 from pipeline.data.dates import form_of
 from pipeline.data.profile import Profile, is_plain, profile
-from pipeline.data.reading import open_table
-from pipeline.data.sniffing import format_of
+from pipeline.data.reading import open_table, ragged
+from pipeline.data.sniffing import look
+from pipeline.encoders.cells import COMPACT
 from pipeline.encoders.frames import nearest
 from pipeline.project.errors import DataError
 
@@ -48,11 +49,12 @@ class Inferred:
     split: dict[str, Any]  # validation, test, group, time
     groups: list[str] = field(default_factory=list)  # columns by which rows may belong together
     times: list[str] = field(default_factory=list)  # columns of dates
+    notes: list[str] = field(default_factory=list)  # how the file was understood, where that was not plain
 
 
-def infer(path: Path, target: str | None, kind: str | None = None) -> Inferred:
+def infer(path: Path, target: str | None, kind: str | None = None, header: bool | None = None) -> Inferred:
     """One pass over the whole file in a stream; DataError for a file that is no table, or has no such target."""
-    form = format_of(path)
+    form, notes = look(path, header)
     with tempfile.TemporaryDirectory(prefix="ratchet-") as scratch:
         table = open_table(path, form, Path(scratch))
         if target is None or target not in table.names:
@@ -61,6 +63,10 @@ def infer(path: Path, target: str | None, kind: str | None = None) -> Inferred:
                 f"{given}{nearest(target or '', table.names)}\nType: ratchet init --data {path} --target COLUMN"
             )
         profiles = profile(table)
+        odd, first = ragged(table)
+    notes += table.notes
+    if odd:
+        notes.append(f"{odd:,} lines are no rows of the table and are set apart, the first {first}")
     by_name = {one.name: one for one in profiles}
     goal = target_of(by_name.pop(target), path)
     columns = [column_of(one) for one in by_name.values()]
@@ -75,7 +81,7 @@ def infer(path: Path, target: str | None, kind: str | None = None) -> Inferred:
     dates = [one.name for one in columns if one.type == "date"]
     split = {"validation": 0.15, "test": 0.15, "group": None, "time": None}
     groups = [one.name for one in columns if one.reason.startswith(GROUP)]
-    return Inferred(kind, form, profiles[0].rows, goal, goal.type, columns, text, split, groups, dates)
+    return Inferred(kind, form, profiles[0].rows, goal, goal.type, columns, text, split, groups, dates, notes)
 
 
 def refuse_useless(path: Path, kind: str, columns: list[Found], text: str | None) -> None:
@@ -108,7 +114,7 @@ def target_of(one: Profile, path: Path) -> Found:
 
 
 def column_of(one: Profile) -> Found:
-    kind, reason = of_numbers(one) or of_dates(one) or of_words(one)
+    kind, reason = of_compact_dates(one) or of_numbers(one) or of_dates(one) or of_words(one)
     return Found(one.name, kind, reason, one.rows - one.given, one.distinct)
 
 
@@ -133,6 +139,16 @@ def of_numbers(one: Profile) -> tuple[str, str] | None:
     return "number", f"{odd:,} cells hold no number: such rows are set apart" if odd else ""
 
 
+def of_compact_dates(one: Profile) -> tuple[str, str] | None:
+    """20240131 in every cell."""
+    if one.dtype != pl.String or one.whole < max(one.given, 1) or one.distinct < 2:
+        return None
+    if not 19000101 <= one.low <= one.high <= 21001231:
+        return None
+    dates = form_of(one.head.head(LOOK))
+    return ("date", f"written as {dates.shown}") if dates.form == COMPACT and dates.share == 1 else None
+
+
 def of_dates(one: Profile) -> tuple[str, str] | None:
     if one.dtype == pl.Date or one.dtype.base_type() == pl.Datetime:
         return "date", ""
@@ -142,8 +158,8 @@ def of_dates(one: Profile) -> tuple[str, str] | None:
     if dates.share < MOSTLY:
         return None
     if dates.ambiguous:
-        return "ignore", f"dates whose day and month can't be told apart, such as {one.example!r}: write 2024-01-31"
-    return "date", f"written as {dates.form}" if dates.form else ""
+        return "ignore", f"dates whose day and month can't be told apart, such as {one.example!r}: {dates.advice}"
+    return "date", f"written as {dates.shown}" if dates.form else ""
 
 
 def of_words(one: Profile) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.data.faults import explained
-from pipeline.data.reading import Table
+from pipeline.data.reading import RAGGED, Table
 from pipeline.encoders.cells import read
 from pipeline.project.errors import DataError
 
@@ -46,8 +46,8 @@ class Profile:
 
 
 def profile(table: Table) -> list[Profile]:
-    """Rows that are blank in all columns are left out."""
-    frame = table.frame.filter(~pl.all_horizontal(pl.col(table.names).is_null()))
+    """Rows that are blank in all columns are left out, and lines that are no rows of the table."""
+    frame = table.frame.filter(~pl.all_horizontal(pl.col(table.names).is_null()) & pl.col(RAGGED).is_null())
     with explained(table):
         rows = frame.select(pl.len()).collect().item()
         if not rows:
@@ -69,7 +69,7 @@ def profile(table: Table) -> list[Profile]:
 
 def is_plain(dtype: pl.DataType) -> bool:
     """Whether a cell is one number, text or date."""
-    return not dtype.is_nested() and dtype not in (pl.Binary, pl.Object)
+    return not dtype.is_nested() and dtype.base_type() not in (pl.Binary, pl.Object, pl.Duration)
 
 
 def counts(frame: pl.LazyFrame, names: list[str], exact: bool) -> pl.LazyFrame:

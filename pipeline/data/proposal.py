@@ -41,8 +41,9 @@ def of_file(
     text: str | None,
     group: str | None,
     time: str | None,
+    header: bool | None = None,
 ) -> Proposal:
-    found = infer(path, target, kind)
+    found = infer(path, target, kind, header)
     names = [column.name for column in found.columns]
     for option, column in (("--text", text), ("--group", group), ("--time", time)):
         if column is not None and column not in names:
@@ -102,6 +103,7 @@ def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 def table(found: Inferred, path: Path, text: str | None) -> str:
     """A line for each column: its type, what is missing, how many values, and why."""
     lines = [f"{path.name}: {found.rows:,} rows, {found.format.name}" + described(found.format.model_dump())]
+    lines += [f"  note: {note}" for note in found.notes]
     width = min(30, max(len(column.name) for column in [found.target, *found.columns]))
     lines.append(f"  {'column':<{width}}  {'use as':<14} {'missing':>9} {'values':>9}  note")
     for column in [found.target, *found.columns[:SHOWN]]:
@@ -119,10 +121,12 @@ def table(found: Inferred, path: Path, text: str | None) -> str:
 
 
 def described(form: dict[str, Any]) -> str:
-    if form["name"] != "csv":
+    if form["name"] not in ("csv", "excel"):
         return ""
+    separator = f", separator {form['separator']!r}, {form['encoding']}" if form["name"] == "csv" else ""
     header = "" if form["header"] else ", no header"
-    return f", separator {form['separator']!r}, {form['encoding']}{header}"
+    skipped = f", {form['skip_lines']} lines above it left out" if form["skip_lines"] else ""
+    return separator + header + skipped
 
 
 def how_split(found: Inferred) -> str:
