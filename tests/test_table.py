@@ -56,7 +56,8 @@ def own(path: Path, columns: dict[str, str], target: str, **changes: Any) -> Tab
         },
     }
     prepare = data["prepare"] | {"target": target, "task": "classification"}
-    prepare["columns"] = [{"name": name, "type": kind} for name, kind in columns.items()]
+    listed = changes.pop("listed", None)
+    prepare["columns"] = listed or [{"name": name, "type": kind} for name, kind in columns.items()]
     prepare["format"] |= {"name": "csv"}
     for key, value in changes.items():
         prepare[key] = prepare[key] | value if isinstance(value, dict) else value

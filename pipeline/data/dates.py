@@ -64,6 +64,8 @@ def form_of(texts: pl.Series, wanted: str | None = None) -> Dates:
     orders = {order(form) for form in found if order(form) in ("dmy", "mdy")}
     for forms in either:  # what is settled for dates with a time is so for those without
         found.append(next((form for form in forms if {order(form)} == orders), forms[0]))
+    if wanted is not None:
+        return Dates(*read_by(texts, found))
     doubtful = next((forms for forms in either if not {order(form) for form in forms} & orders), None)
     return judged(texts, found, tuple(doubtful or ()))
 
@@ -75,15 +77,19 @@ def first_of(texts: pl.Series) -> list[str]:
 
 
 def judged(texts: pl.Series, found: list[str], choices: tuple[str, ...]) -> Dates:
+    form, share = read_by(texts, found)
+    swapped = [one.replace("%d", "%?").replace("%m", "%d").replace("%?", "%m") for one in found]
+    if not choices and share < 1 - SOME and swapped != found:  # are the others written the other way round?
+        both = read_by(texts, [*found, *swapped])[1]
+        if both - share > (1 - share) / 2:
+            choices, share = next((one, two) for one, two in zip(found, swapped, strict=True) if one != two), both
+    return Dates(form, share, choices)
+
+
+def read_by(texts: pl.Series, found: list[str]) -> tuple[str | list[str] | None, float]:
+    """The forms as the encoder keeps them, and the share of the cells that they and ISO's read."""
     form = found[0] if len(found) == 1 else found or None
-    read = ~cells.moment(texts, form).is_nan()
-    swapped = [form.replace("%d", "%?").replace("%m", "%d").replace("%?", "%m") for form in found]
-    if not choices and not read.all() and swapped != found:  # are the others written the other way round?
-        other = ~cells.moment(texts.filter(~read), swapped).is_nan()
-        if other.mean() > 0.5 and (~read).mean() > SOME:
-            pair = next((one, two) for one, two in zip(found, swapped, strict=True) if one != two)
-            return Dates(form, float(read.mean() + other.sum() / len(texts)), pair)
-    return Dates(form, float(read.mean() or 0.0), choices)
+    return form, float((~cells.moment(texts, form).is_nan()).mean() or 0.0)
 
 
 def alternatives(texts: pl.Series) -> list[list[str]]:

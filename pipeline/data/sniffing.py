@@ -219,8 +219,10 @@ def below_titles(lines: list[str], separator: str, before: int) -> tuple[int, li
     start = titles[:TITLES].index(False) if False in titles[:TITLES] else 0
     if sum(titles[start:]) > SPARSE * len(rows):  # most cells of this table are empty
         start = 0
-    if start == 1 and width == 2 and len(rows[0].fields) == 2 and not has_header([one.fields for one in rows[1:]])[0]:
-        start = 0  # "id," above "1,a": the second column has no name
+    above = rows[start - 1].fields if start else []
+    named = sum(bool(field.strip()) for field in above)
+    if (named > 1 or (named and width == len(above) == 2)) and not has_header([one.fields for one in rows[start:]])[0]:
+        start -= 1  # "id," above "1,a": a header that lacks names
     return rows[start].line - 1, [one.fields for one in rows[start:]]
 
 
