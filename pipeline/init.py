@@ -1,6 +1,7 @@
 """ratchet init --data PATH [--target COLUMN]: look at a person's own data and write params.yaml for it.
 
-PATH: a CSV, Parquet or JSON-lines file with a column to predict, or a folder of class folders of pictures.
+PATH: a CSV, Excel, Parquet or JSON file, packed or not, with a column to predict, or a folder of class folders of
+pictures.
 """
 
 import argparse
@@ -37,6 +38,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--missing", action="append", default=[], help="a word or number that stands for a missing cell"
     )
+    parser.add_argument(
+        "--header",
+        action=argparse.BooleanOptionalAction,
+        help="whether the first row names the columns; default: as it looks",
+    )
     parser.add_argument("--name", help="under which models are registered; default: the file's name")
     options = parser.parse_args(arguments)
 
@@ -52,7 +58,9 @@ def main(arguments: list[str]) -> None:
         with settings_kept():
             write(proposed.params, command)
     else:
-        wishes = proposal.Wishes(kind, options.text, options.group, options.time, options.task, options.missing)
+        wishes = proposal.Wishes(
+            kind, options.text, options.group, options.time, options.task, options.missing, options.header
+        )
         proposed = proposal.of_file(path, name, options.target, wishes)
         print(proposed.shown)
         with settings_kept():

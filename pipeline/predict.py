@@ -12,7 +12,7 @@ import polars as pl
 import torch
 
 from pipeline.data.encoding import encode
-from pipeline.data.reading import open_table
+from pipeline.data.reading import RAGGED, Table, open_table
 from pipeline.data.sniffing import format_of
 from pipeline.models import outputs as meaning
 from pipeline.models.bundle import Bundle
@@ -102,10 +102,16 @@ def picture_batches(file: Path) -> Iterator[tuple[pl.DataFrame, list[bytes]]]:
         yield pl.DataFrame({"file": names}), [one.read_bytes() for one in some]
 
 
+def refuse_ragged(table: Table, frame: pl.DataFrame) -> None:
+    if len(wrong := frame[RAGGED].drop_nulls()):
+        raise DataError(f"a line of {table.path} is no row of the table: {wrong[0]}")
+
+
 def table_batches(file: Path) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     start = 0
     with tempfile.TemporaryDirectory(prefix="ratchet-") as scratch:
         table = open_table(file, format_of(file), Path(scratch))
         for frame in table.frame.collect_batches(chunk_size=ROWS, maintain_order=True):
+            refuse_ragged(table, frame)
             yield pl.DataFrame({"row": range(start, start + frame.height)}), frame
             start += frame.height

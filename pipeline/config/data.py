@@ -108,10 +108,10 @@ AnyEncoder = Annotated[
 
 
 class FileFormat(Section):
-    """How a table lies in its file; separator, encoding, header and skip_lines are of CSV alone."""
+    """How a table lies in its file, packed or not; separator is of CSV alone, header and skip_lines of sheets too."""
 
-    name: Literal["csv", "parquet", "jsonl"]
-    separator: Annotated[str, Field(min_length=1, max_length=1)]
+    name: Literal["csv", "parquet", "jsonl", "json", "excel"]
+    separator: Annotated[str, Field(min_length=1, max_length=1)]  # a blank: any number of blanks and tabs
     encoding: str  # as Python names it: utf-8, latin-1, utf-16
     header: bool  # whether the first line names the columns; if not, prepare.columns and then the target do, in order
     skip_lines: Annotated[int, Field(ge=0)]  # before the header

@@ -19,6 +19,7 @@ from pipeline.project.errors import DataError
 
 MOST_BYTES = 1 << 32  # of a member, unpacked
 MOST_RATIO = 200  # of unpacked to packed bytes; text reaches about 20, a bomb 1,000
+HARMLESS = 1 << 20  # bytes, however small they were packed
 MOST_MEMBERS = 100_000
 PADDING = 1 << 16  # bytes; a tar ends with zeros, which pack to nothing
 UNREADABLE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
@@ -143,7 +144,7 @@ def refuse_lacking(wanted: Collection[str], held: list[str]) -> None:
 
 
 def refuse_bomb(name: str, packed: int, unpacked: int) -> None:
-    if unpacked > min(MOST_BYTES, MOST_RATIO * packed):
+    if unpacked > min(MOST_BYTES, max(HARMLESS, MOST_RATIO * packed)):
         raise DataError(
             f"{name!r} unpacks from {packed:,} to {unpacked:,} bytes; "
             f"allowed are {MOST_RATIO} times as many, and {MOST_BYTES:,}"

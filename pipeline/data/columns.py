@@ -7,6 +7,7 @@ import polars as pl
 
 from pipeline.data.dates import form_of
 from pipeline.data.profile import Profile, is_plain
+from pipeline.encoders.cells import COMPACT
 
 MOSTLY, NEARLY = 0.95, 0.99  # shares of cells: that are dates, that are numbers
 LONG = 30  # bytes of a cell on average from which a text is free text
@@ -40,7 +41,7 @@ class Found:
 
 def column_of(one: Profile, first: bool) -> Found:
     """`first`: it is the first of the file, where row labels stand."""
-    kind, reason = of_numbers(one, first) or of_dates(one) or of_words(one)
+    kind, reason = of_compact_dates(one) or of_numbers(one, first) or of_dates(one) or of_words(one)
     met = ", ".join(f"{mark!r} {rows:,}" for mark, rows in one.marks)
     notes = [reason, f"missing: {met}" if met and kind != "ignore" else ""]
     form = one.form if kind == "number" else None
@@ -106,6 +107,16 @@ def number_notes(one: Profile) -> list[str]:
     return notes
 
 
+def of_compact_dates(one: Profile) -> tuple[str, str] | None:
+    """20240131 in every cell."""
+    if one.dtype != pl.String or one.whole < max(one.given, 1) or one.distinct < 2:
+        return None
+    if not 19000101 <= one.low <= one.high <= 21001231:
+        return None
+    dates = form_of(one.head.head(LOOK))
+    return ("date", f"written as {dates.shown}") if dates.form == COMPACT and dates.share == 1 else None
+
+
 def of_dates(one: Profile) -> tuple[str, str] | None:
     if one.dtype == pl.Date or one.dtype.base_type() == pl.Datetime:
         return "date", ""
@@ -115,8 +126,8 @@ def of_dates(one: Profile) -> tuple[str, str] | None:
     if dates.share < MOSTLY:
         return None
     if dates.ambiguous:
-        return "ignore", f"dates whose day and month can't be told apart, such as {one.example!r}: write 2024-01-31"
-    return "date", f"written as {dates.form}" if dates.form else ""
+        return "ignore", f"dates whose day and month can't be told apart, such as {one.example!r}: {dates.advice}"
+    return "date", f"written as {dates.shown}" if dates.form else ""
 
 
 def of_words(one: Profile) -> tuple[str, str]:

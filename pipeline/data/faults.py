@@ -1,12 +1,12 @@
 """On which line a table's file is wrong, and why: Polars says only that it is."""
 
-import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import polars as pl
 
-from pipeline.data.reading import ANOTHER, Table, csv_records, json_records
+from pipeline.data.objects import json_records
+from pipeline.data.reading import ANOTHER, Table
 from pipeline.project.errors import DataError
 
 
@@ -20,13 +20,14 @@ def explained(table: Table) -> Iterator[None]:
         if table.format.name == "jsonl":
             for _ in json_records(table.path, table.utf8):
                 pass
-        if table.format.name == "csv":
-            refuse_odd_lines(table)
-        raise DataError(f"{table.path} can't be read as {table.format.name}: {str(error).splitlines()[0]}") from error
+        raise DataError(
+            f"{table.path} can't be read as {table.format.name}.\nOpen it in a spreadsheet or with the program that "
+            "wrote it, save it as CSV in UTF-8, and give that"
+        ) from error
 
 
 def refuse_foreign_bytes(table: Table) -> None:
-    if table.format.name == "parquet":
+    if table.format.name not in ("csv", "jsonl"):
         return
     with table.utf8.open("rb") as file:
         for line, content in enumerate(file, 1):
@@ -37,21 +38,3 @@ def refuse_foreign_bytes(table: Table) -> None:
                     f"line {line} of {table.path} is not {table.format.encoding}: "
                     f"byte {content[error.start]:#04x} at {error.start + 1}.\n{ANOTHER}"
                 ) from None
-
-
-def refuse_odd_lines(table: Table) -> None:
-    columns, separator, line = len(table.names), table.format.separator, table.format.skip_lines
-    try:
-        for line, fields, written in csv_records(table):
-            if written.count('"') % 2:
-                raise DataError(
-                    f"line {line} of {table.path} has a quote without its pair: {written[:80]!r}.\n"
-                    'Put a field that holds a quote in quotes, and write the quote twice: "5"" pipe"'
-                )
-            if len(fields) > columns:
-                raise DataError(
-                    f"line {line} of {table.path} has {len(fields)} fields, but the table has {columns} columns.\n"
-                    f'Put a field that holds {separator!r} in quotes: "a{separator}b"'
-                )
-    except csv.Error as error:
-        raise DataError(f"{table.path} can't be read after line {line}: {error}") from None

@@ -12,8 +12,8 @@ from pipeline.config.data import FileFormat
 from pipeline.data import suspicions, targets
 from pipeline.data.columns import FREE_TEXT, GROUP, Found, column_of, repeated
 from pipeline.data.profile import Profile, profile
-from pipeline.data.reading import open_table
-from pipeline.data.sniffing import format_of
+from pipeline.data.reading import open_table, ragged
+from pipeline.data.sniffing import look
 from pipeline.encoders import cells
 from pipeline.encoders.frames import nearest
 from pipeline.project.errors import DataError
@@ -35,6 +35,7 @@ class Inferred:
     leading: float  # share of the most frequent class
     groups: list[str] = field(default_factory=list)  # columns by which rows may belong together
     times: list[str] = field(default_factory=list)  # columns of dates
+    notes: list[str] = field(default_factory=list)  # how the file was understood, where that was not plain
     warnings: list[str] = field(default_factory=list)
     outliers: list[str] = field(default_factory=list)  # notes on numbers far outside their column
 
@@ -45,9 +46,10 @@ def infer(
     kind: str | None = None,
     task: str | None = None,
     marks: Sequence[str] = cells.MISSING,
+    header: bool | None = None,
 ) -> Inferred:
     """A few passes over the whole file in streams; DataError for a file that is no table, or has no such target."""
-    form = format_of(path)
+    form, notes = look(path, header)
     with tempfile.TemporaryDirectory(prefix="ratchet-") as scratch:
         table = open_table(path, form, Path(scratch))
         if target is None or target not in table.names:
@@ -58,6 +60,10 @@ def infer(
         by_name = {one.name: one for one in profile(table, marks)}
         plain = by_name.pop(target)
         wanted, target_marks = targets.with_classes(table, plain, marks)
+        odd, first = ragged(table)
+    notes += table.notes
+    if odd:
+        notes.append(f"{odd:,} lines are no rows of the table and are set apart, the first {first}")
     met = {mark.lower(): rows for mark, rows in plain.marks}
     goal = targets.target_of(wanted, path, task)
     columns = [column_of(one, table.names[0] == one.name) for one in by_name.values()]
@@ -85,6 +91,7 @@ def infer(
         leading=targets.leading_share(wanted) if goal.type == "classification" else 0.0,
         groups=[one.name for one in columns if one.reason.startswith(GROUP)],
         times=[one.name for one in columns if one.type == "date"],
+        notes=notes,
         warnings=[*targets.doubts(wanted, goal, met, target_marks), *suspicions.giveaways(pairs, wanted, goal)],
         outliers=suspicions.outliers(pairs),
     )

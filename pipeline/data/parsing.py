@@ -13,7 +13,7 @@ from pipeline.config.data import PrepareTable
 from pipeline.data.dates import form_of
 from pipeline.data.faults import explained
 from pipeline.data.profile import is_plain
-from pipeline.data.reading import Table
+from pipeline.data.reading import RAGGED, Table
 from pipeline.data.splits import Unusable
 from pipeline.encoders import cells
 from pipeline.encoders.table import LARGEST, NEEDED
@@ -44,7 +44,7 @@ class Parsed:
     path: Path
     rows: int
     checks: list[Check]
-    forms: dict[str, str | None]  # column of numbers or dates → how they are written
+    forms: dict[str, str | list[str] | None]  # column of numbers or dates → how they are written
 
     def column(self, name: str) -> pl.Series:
         return pl.scan_ipc(self.path).select(name).collect().to_series()
@@ -68,6 +68,8 @@ class Parsed:
 
 
 def reason(check: Check, record: dict[str, Any]) -> str:
+    if check.column == RAGGED:
+        return record[RAGGED]
     value = record[check.column]
     empty = value is None or value != value or str(value).strip() in cells.marks_of(tuple(check.marks)).words
     given = "is empty" if empty else f"holds {value!r}"
@@ -75,7 +77,8 @@ def reason(check: Check, record: dict[str, Any]) -> str:
 
 
 def as_json(record: dict[str, Any]) -> bytes:
-    return json.dumps(record, ensure_ascii=False, default=str).encode()
+    cells = {name: value for name, value in record.items() if name != RAGGED}
+    return json.dumps(cells, ensure_ascii=False, default=str).encode()
 
 
 def parse(table: Table, settings: PrepareTable, folder: Path) -> Parsed:
@@ -83,7 +86,7 @@ def parse(table: Table, settings: PrepareTable, folder: Path) -> Parsed:
     read = {column.name: column.type for column in settings.columns if column.type != "ignore"}
     read |= {name: "category" for name in settings.slices if name not in read}
     refuse_nested(schema, [*read, settings.target])
-    dates = forms(table, [name for name, kind in read.items() if kind == "date"])
+    dates = forms(table, {column.name: column.format for column in settings.columns if column.type == "date"})
     numbers = {column.name: column.format for column in settings.columns if column.type == "number"}
     written = numbers | dates
     columns = {name: reading(name, kind, written.get(name), settings.missing_marks) for name, kind in read.items()}
@@ -94,10 +97,11 @@ def parse(table: Table, settings: PrepareTable, folder: Path) -> Parsed:
     columns[HASH] = pl.sum_horizontal(
         pl.col(name).hash(place) for place, name in enumerate(table.names) if not schema[name].is_nested()
     )
+    columns[RAGGED] = pl.col(RAGGED)
     columns[BLANK] = pl.all_horizontal(pl.col(table.names).is_null())
     frame = table.frame.select(expression.alias(name) for name, expression in columns.items())
     gap = pl.any_horizontal(pl.col(used).is_null()) if used else pl.lit(False)
-    frame = frame.with_columns(wrong.alias(WRONG), gap.alias(GAP))
+    frame = frame.with_columns(wrong.alias(WRONG), gap.alias(GAP)).drop(RAGGED)
     path = folder / "parsed.ipc"
     with explained(table):
         frame.sink_ipc(path, record_batch_size=BATCH)
@@ -105,13 +109,13 @@ def parse(table: Table, settings: PrepareTable, folder: Path) -> Parsed:
     return Parsed(table, path, rows, checks, written)
 
 
-def reading(name: str, kind: str, form: str | None, marks: list[str]) -> pl.Expr:
+def reading(name: str, kind: str, form: str | list[str] | None, marks: list[str]) -> pl.Expr:
     """cells.read of a column, in a stream."""
     made = pl.String if kind == "category" else pl.Float64
     return pl.col(name).map_batches(lambda series: cells.read(kind, series, form, marks), made, is_elementwise=True)
 
 
-def roles(table: Table, settings: PrepareTable, dates: dict[str, str | None]) -> dict[str, pl.Expr]:
+def roles(table: Table, settings: PrepareTable, dates: dict[str, str | list[str] | None]) -> dict[str, pl.Expr]:
     """Target, group and time."""
     split, marks = settings.split, settings.missing_marks
     kind = "number" if settings.task == "regression" else "category"
@@ -125,7 +129,9 @@ def roles(table: Table, settings: PrepareTable, dates: dict[str, str | None]) ->
     return found
 
 
-def kind_of_time(table: Table, settings: PrepareTable, dates: dict[str, str | None]) -> tuple[str, str | None]:
+def kind_of_time(
+    table: Table, settings: PrepareTable, dates: dict[str, str | list[str] | None]
+) -> tuple[str, str | list[str] | None]:
     name = settings.split.time
     column = next((column for column in settings.columns if column.name == name), None)
     if column is not None and column.type in ("number", "date"):
@@ -134,7 +140,7 @@ def kind_of_time(table: Table, settings: PrepareTable, dates: dict[str, str | No
         return "number", None
     texts = head(table, name)
     numbers = cells.read("number", texts, None, settings.missing_marks).is_finite().sum()
-    return ("number", None) if 2 * numbers > texts.count() else ("date", forms(table, [name])[name])
+    return ("number", None) if 2 * numbers > texts.count() else ("date", forms(table, {name: None})[name])
 
 
 def head(table: Table, name: str) -> pl.Series:
@@ -142,19 +148,19 @@ def head(table: Table, name: str) -> pl.Series:
         return table.frame.select(name).head(LOOK).collect().to_series()
 
 
-def forms(table: Table, names: list[str]) -> dict[str, str | None]:
-    """The form of each column of dates; DataError where day and month can't be told apart, or where they are none."""
+def forms(table: Table, wanted: dict[str, str | None]) -> dict[str, str | list[str] | None]:
+    """The forms of each column of dates; DataError where day and month can't be told apart, or where they are none."""
     found = {}
-    for name in names:
+    for name, form in wanted.items():
         texts = head(table, name)
         if texts.dtype != pl.String:
-            found[name] = None
+            found[name] = form
             continue
-        dates = form_of(texts)
+        dates = form_of(texts, form)
         if dates.ambiguous:
             raise DataError(
                 f"the dates of column {name!r}, such as {texts.drop_nulls()[0]!r}, may be day/month or month/day.\n"
-                "Write them as 2024-01-31 in the file, or give the column the type ignore in data.prepare.columns"
+                f"Choose one: {dates.advice}, or give the column the type ignore"
             )
         found[name] = dates.form
     return found
@@ -163,6 +169,7 @@ def forms(table: Table, names: list[str]) -> dict[str, str | None]:
 def checks_of(settings: PrepareTable, columns: Sequence[str], kinds: dict[str, str]) -> list[Check]:
     """In the order in which they are tried; a row fails by the first."""
     target, marks = pl.col(TARGET), settings.missing_marks
+    ragged = Check(pl.col(RAGGED).is_not_null(), RAGGED, "")
     if settings.task == "regression":
         bad = target.is_null() | target.is_nan() | (target.abs() > LARGEST)
         checks = [Check(bad, settings.target, NEEDED["number"], settings.target_marks)]
@@ -175,7 +182,7 @@ def checks_of(settings: PrepareTable, columns: Sequence[str], kinds: dict[str, s
         needed = "a number or date, by data.prepare.split.time"
         checks.append(Check(pl.col(TIME).is_null() | pl.col(TIME).is_nan(), settings.split.time, needed, marks))
     checks += [Check(pl.col(name).is_nan(), name, NEEDED[kind]) for name, kind in kinds.items() if kind in NEEDED]
-    return checks
+    return [ragged, *checks]
 
 
 def refuse_nested(schema: pl.Schema, names: list[str]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.data.faults import explained
-from pipeline.data.reading import Table
+from pipeline.data.reading import RAGGED, Table
 from pipeline.encoders import numerals
 from pipeline.encoders.cells import marks_of, read
 from pipeline.project.errors import DataError
@@ -70,10 +70,10 @@ class Profile:
 
 
 def profile(table: Table, marks: Sequence[str]) -> list[Profile]:
-    """Rows that are blank in all columns are left out. `marks`: words that stand for a missing cell."""
+    """Rows that are blank in all columns are left out, as are lines that are no rows; `marks` mean a missing cell."""
     schema = table.schema
     plain = [name for name in table.names if is_plain(schema[name])]
-    blank = pl.all_horizontal(pl.col(table.names).is_null())
+    blank = pl.all_horizontal(pl.col(table.names).is_null()) | pl.col(RAGGED).is_not_null()
     with explained(table):
         rows = table.frame.select((~blank).sum()).collect().item()  # as a filter it costs a wide table minutes
         if not rows:
@@ -118,12 +118,15 @@ def forms_of(table: Table, names: list[str], marks: Sequence[str]) -> dict[str, 
 
 def is_plain(dtype: pl.DataType) -> bool:
     """Whether a cell is one number, text or date."""
-    return not dtype.is_nested() and dtype not in (pl.Binary, pl.Object)
+    return not dtype.is_nested() and dtype.base_type() not in (pl.Binary, pl.Object, pl.Duration)
 
 
 def batches(frame: pl.LazyFrame, names: list[str]) -> Iterator[pl.DataFrame]:
+    """Some rows at a time, without lines that are no rows."""
     rows = max(1000, CELLS // max(1, len(names)))
-    return iter(frame.select(names).collect_batches(chunk_size=rows, maintain_order=True))
+    for batch in frame.select(*names, RAGGED).collect_batches(chunk_size=rows, maintain_order=True):
+        whole = batch[RAGGED].is_null()
+        yield batch if whole.all() else batch.filter(whole)
 
 
 def counts(

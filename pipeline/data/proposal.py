@@ -43,11 +43,12 @@ class Wishes:
     time: str | None = None
     task: str | None = None
     missing: Sequence[str] = ()  # more words or numbers that stand for a missing cell
+    header: bool | None = None  # whether the first row names the columns
 
 
 def of_file(path: Path, name: str, target: str | None, wishes: Wishes) -> Proposal:
     known = prepare_defaults(wishes.kind)
-    found = infer(path, target, wishes.kind, wishes.task, [*known["missing_marks"], *wishes.missing])
+    found = infer(path, target, wishes.kind, wishes.task, [*known["missing_marks"], *wishes.missing], wishes.header)
     names = [column.name for column in found.columns]
     for option, column in (("--text", wishes.text), ("--group", wishes.group), ("--time", wishes.time)):
         if column is not None and column not in names:
@@ -131,6 +132,7 @@ def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 def table(found: Inferred, path: Path, text: str | None) -> str:
     """A line for each column: its type, what is missing, how many values, and why."""
     lines = [f"{path.name}: {found.rows:,} rows, {found.format.name}" + described(found.format.model_dump())]
+    lines += [f"  note: {note}" for note in found.notes]
     width = min(30, max(len(column.name) for column in [found.target, *found.columns]))
     lines.append(f"  {'column':<{width}}  {'use as':<14} {'missing':>9} {'values':>9}  note")
     for column in [found.target, *found.columns[:SHOWN]]:
@@ -152,10 +154,12 @@ def table(found: Inferred, path: Path, text: str | None) -> str:
 
 
 def described(form: dict[str, Any]) -> str:
-    if form["name"] != "csv":
+    if form["name"] not in ("csv", "excel"):
         return ""
     header = "" if form["header"] else ", no header"
-    return f", separator {form['separator']!r}, {form['encoding']}{header}"
+    separator = f", separator {form['separator']!r}, {form['encoding']}" if form["name"] == "csv" else ""
+    skipped = f", {form['skip_lines']} lines above it left out" if form["skip_lines"] else ""
+    return separator + header + skipped
 
 
 def how_split(found: Inferred) -> str:

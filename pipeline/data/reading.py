@@ -1,31 +1,35 @@
-"""Tables in files: CSV, Parquet and JSON lines, as a Polars scan that never holds the file in memory."""
+"""Tables in files: CSV, Parquet, JSON and workbooks, as a Polars scan that never holds the file in memory."""
 
 import codecs
-import csv
 import itertools
-import json
-import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from pipeline.config.data import FileFormat, Source
+from pipeline.data.delimited import Record, Shape, is_regular, read_records, write_regular
+from pipeline.data.names import align, unique, usual_width
+from pipeline.data.objects import document_records, json_records, write_lines
+from pipeline.data.unpacking import unpack, write_sheet
 from pipeline.project.errors import DataError
 from pipeline.project.files import sha256
 
 CHUNK = 1 << 24  # bytes recoded at a time
 HEAD = 10_000  # lines of JSON whose keys are the columns
+LOOK = 1000  # rows of CSV whose numbers of fields are those of the table
 UTF8 = ("utf-8", "ascii")
-
-csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+RAGGED = " ragged"  # no column's name begins with a blank
+PLACES = {"parquet": "row", "excel": "row", "json": "record"}
 
 
 @dataclass(frozen=True)
 class Table:
-    """`frame` has String columns, but of Parquet its own; its rows are the file's records, blank lines of CSV too."""
+    """`frame` has String columns, but of Parquet its own; its rows are the file's records, blank lines of CSV too.
+
+    Its last column, RAGGED, says of a line that is no row of the table why, and is null elsewhere.
+    """
 
     path: Path
     format: FileFormat
@@ -33,15 +37,19 @@ class Table:
     names: list[str]
     frame: pl.LazyFrame
     before: int = 0  # lines before the first record
+    shape: Shape = field(default=Shape(","))
+    notes: list[str] = field(default_factory=list)  # how the file was understood, where that was not plain
 
     @property
     def schema(self) -> pl.Schema:
-        return self.frame.collect_schema()
+        """Of the columns of `names`."""
+        return pl.Schema({name: dtype for name, dtype in self.frame.collect_schema().items() if name != RAGGED})
 
     def where(self, rows: Sequence[int], total: int) -> list[str]:
         """ "line 7", counted from 1 over the whole file, for each of the rows, ascending; "row 5" of Parquet."""
-        if self.format.name == "parquet":
-            return [f"row {row}" for row in rows]
+        if self.format.name in PLACES:
+            first = self.before + 1 if self.format.name == "excel" else 0
+            return [f"{PLACES[self.format.name]} {first + row}" for row in rows]
         if line_ends(self.utf8) - self.before == total:  # no record takes two lines
             return [f"line {self.before + row + 1}" for row in rows]
         return [f"line {line}" for line in lines_of(self, rows)]
@@ -66,99 +74,125 @@ def open_table(path: Path, form: FileFormat, scratch: Path, names: list[str] | N
         raise DataError(f"{path} is missing, or no file.\nType: dvc repro download")
     if not path.stat().st_size:
         raise DataError(f"{path} is empty, 0 bytes; give a table with a row for each example")
+    file = unpack(path, scratch)
     if form.name == "parquet":
-        return parquet(path, form)
-    utf8 = recoded(path, form, scratch)
-    return delimited(path, form, utf8, names) if form.name == "csv" else json_lines(path, form, utf8)
+        return parquet(path, file, form)
+    if form.name == "excel":
+        notes = write_sheet(file, scratch / "sheet.csv")
+        return delimited(path, form, scratch / "sheet.csv", names, scratch, notes)
+    utf8 = recoded(path, file, form, scratch)
+    if form.name == "csv":
+        return delimited(path, form, utf8, names, scratch)
+    if form.name == "json":
+        write_lines(document_records(path, utf8), scratch / "records.jsonl")
+        utf8 = scratch / "records.jsonl"
+    return json_lines(path, form, utf8, scratch)
 
 
-def parquet(path: Path, form: FileFormat) -> Table:
+def parquet(path: Path, file: Path, form: FileFormat) -> Table:
+    """Its fields of structs are columns a.b."""
     try:
-        frame = pl.scan_parquet(path, glob=False)
-        given = frame.collect_schema().names()
+        frame = pl.scan_parquet(file, glob=False)
+        schema = frame.collect_schema()
     except pl.exceptions.PolarsError as error:
-        raise DataError(f"{path} is no whole Parquet file: {error}") from None
-    names = stripped(path, given)
-    return Table(path, form, path, names, frame.rename(dict(zip(given, names, strict=True))))
+        raise DataError(f"{path} is no whole Parquet file; download or write it again") from error
+    parts = list(fields_of(schema.items()))
+    names, notes = unique([name for name, _ in parts])
+    frame = frame.select(part.alias(name) for name, (_, part) in zip(names, parts, strict=True))
+    return Table(path, form, file, names, frame.with_columns(NONE), notes=notes)
 
 
-def delimited(path: Path, form: FileFormat, utf8: Path, names: list[str] | None) -> Table:
-    with utf8.open(encoding="utf-8-sig", newline="", errors="replace") as file:
-        for _ in range(form.skip_lines):
-            file.readline()
-        reader = csv.reader(file, delimiter=form.separator)
-        first = next(reader, None)
-        header_lines = reader.line_num if form.header else 0
-    if not first:
+def fields_of(
+    columns: Iterable[tuple[str, pl.DataType]], before: str = "", within: pl.Expr | None = None
+) -> Iterator[tuple[str, pl.Expr]]:
+    for name, dtype in columns:
+        part = pl.col(name) if within is None else within.struct.field(name)
+        if isinstance(dtype, pl.Struct) and dtype.fields:
+            yield from fields_of(((one.name, one.dtype) for one in dtype.fields), f"{before}{name}.", part)
+        else:
+            yield f"{before}{name}", part
+
+
+NONE = pl.lit(None, pl.String).alias(RAGGED)
+
+
+def delimited(
+    path: Path, form: FileFormat, utf8: Path, names: list[str] | None, scratch: Path, notes: Sequence[str] = ()
+) -> Table:
+    """Lines that are no rows of the table, and all else that Polars reads otherwise, come from a copy in `scratch`."""
+    head = list(itertools.islice(lines_as(utf8, Shape(form.separator), form.skip_lines), LOOK))
+    if not head or not head[0].fields:
         raise DataError(
             f"line {form.skip_lines + 1} of {path} is blank or not there; it must hold the first row of the table.\n"
             "Set data.prepare.format.skip_lines to the number of lines before it"
         )
-    if form.header or names is None:
-        names = first if form.header else [""] * len(first)
-    elif len(names) != len(first):
-        raise DataError(
-            f"the first row of {path} has {len(first)} fields, but data.prepare.columns and target name {len(names)}; "
-            "without a header they name every field in order.\nCorrect data.prepare.columns, or format.separator"
-        )
-    names = stripped(path, names)
-    skip = form.skip_lines + header_lines
-    schema = dict.fromkeys(names, pl.String)
-    frame = pl.scan_csv(
-        utf8,
+    body = [record.fields for record in head[form.header :] if record.fields]
+    if form.header:
+        names, said = align(head[0].fields, body)
+    else:
+        width = usual_width(body)[0] or len(head[0].fields)
+        said, names = [], names or [""] * width
+        if len(names) != width:
+            raise DataError(
+                f"the first row of {path} has {width} fields, but data.prepare.columns and target name {len(names)}; "
+                "without a header they name every field in order.\nCorrect data.prepare.columns, or format.separator"
+            )
+    names, doubled = unique(names)
+    skip = (head[1].line if len(head) > 1 else line_ends(utf8) + 1) - 1 if form.header else form.skip_lines
+    shape = Shape(form.separator, min(usual_width(body)[1], len(names)), len(names))
+    notes = [*notes, *said, *doubled]
+    if is_regular(utf8, skip, shape):
+        frame = scan(utf8, names, form.separator, skip).with_columns(NONE)
+    else:
+        separator = write_regular(lines_as(utf8, shape, skip), shape, scratch / "regular.csv")
+        frame = scan(scratch / "regular.csv", [*names, RAGGED], separator, 0)
+    return Table(path, form, utf8, names, frame, skip, shape, notes)
+
+
+def scan(file: Path, names: Sequence[str], separator: str, skip: int) -> pl.LazyFrame:
+    return pl.scan_csv(
+        file,
         has_header=False,
         skip_lines=skip,
-        schema=schema,
-        separator=form.separator,
+        schema=dict.fromkeys(names, pl.String),
+        separator=separator,
         glob=False,
         raise_if_empty=False,
+        missing_columns="insert",
+        extra_columns="ignore",
+        truncate_ragged_lines=True,
     )
-    return Table(path, form, utf8, names, frame, skip)
 
 
-def json_lines(path: Path, form: FileFormat, utf8: Path) -> Table:
+def lines_as(utf8: Path, shape: Shape, skip: int) -> Iterator[Record]:
+    """The records after the first `skip` lines."""
+    with utf8.open(encoding="utf-8" if skip else "utf-8-sig", newline="\n", errors="surrogateescape") as file:
+        for _ in range(skip):
+            file.readline()
+        yield from read_records(file, shape, skip + 1)
+
+
+def json_lines(path: Path, form: FileFormat, utf8: Path, scratch: Path) -> Table:
     names: dict[str, None] = {}
-    for line, record in itertools.islice(json_records(path, utf8), HEAD):
+    nested, lists = False, set()
+    for _, record in itertools.islice(json_records(path, utf8), HEAD):
         names.update(dict.fromkeys(record))
+        nested = nested or any(isinstance(value, dict) and value for value in record.values())
+        lists.update(name for name, value in record.items() if isinstance(value, list))
+    if nested:
+        write_lines((record for _, record in json_records(path, utf8)), scratch / "flat.jsonl")
+        flat = json_lines(path, form, scratch / "flat.jsonl", scratch)
+        return replace(flat, utf8=utf8)
     frame = pl.scan_ndjson(utf8, schema=dict.fromkeys(names, pl.String))
-    clean = stripped(path, list(names))
-    return Table(path, form, utf8, clean, frame.rename(dict(zip(names, clean, strict=True))))
+    clean, notes = unique(list(names))
+    frame = frame.rename(dict(zip(names, clean, strict=True)))
+    columns = [pl.concat_list(name) for old, name in zip(names, clean, strict=True) if old in lists]
+    return Table(path, form, utf8, clean, frame.with_columns(*columns, NONE), notes=notes)
 
 
-def json_records(path: Path, utf8: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line, record) of each line that is not blank."""
-    with utf8.open(encoding="utf-8") as file:
-        for line, text in enumerate(file, 1):
-            if not text.strip():
-                continue
-            try:
-                record = json.loads(text)
-            except ValueError as error:
-                raise DataError(f"line {line} of {path} is no JSON: {error}. Each line must be one object") from None
-            if not isinstance(record, dict):
-                raise DataError(
-                    f"line {line} of {path} is {text[:60]!r}; each line must be one object {{column: value}}"
-                )
-            yield line, record
-
-
-def stripped(path: Path, names: Sequence[str]) -> list[str]:
-    """Names without blanks around them; a column without a name is column_3, by its place."""
-    clean = [name.strip() or f"column_{place}" for place, name in enumerate(names, 1)]
-    for place, name in enumerate(clean):
-        if name in clean[:place]:
-            raise DataError(
-                f"columns {clean.index(name) + 1} and {place + 1} of {path} are both named {name!r}; "
-                "rename one of them in the file, so that each can be told from the other"
-            )
-    return clean
-
-
-def recoded(path: Path, form: FileFormat, scratch: Path) -> Path:
-    """The file in UTF-8, as Polars wants it: itself, or a copy in `scratch`."""
+def recoded(path: Path, file: Path, form: FileFormat, scratch: Path) -> Path:
+    """The file in UTF-8 and with lines that end in a line feed: itself, or a copy in `scratch`."""
     encoding = form.encoding.lower().replace("_", "-")
-    if encoding in UTF8 or (encoding == "utf-8-sig" and form.name == "csv"):
-        return path
     try:
         decoder = codecs.getincrementaldecoder(encoding)()
     except LookupError:
@@ -166,18 +200,29 @@ def recoded(path: Path, form: FileFormat, scratch: Path) -> Path:
             f"data.prepare.format.encoding is {form.encoding!r}, which Python does not know; "
             "common ones are utf-8, utf-16, latin-1, cp1252, gb18030"
         ) from None
+    returns = ends_in_returns(file, encoding)
+    if not returns and (encoding in UTF8 or (encoding == "utf-8-sig" and form.name == "csv")):
+        return file
     copy, done = scratch / "utf8", 0
-    with path.open("rb") as source, copy.open("wb") as target:
+    with file.open("rb") as source, copy.open("wb") as target:
         while chunk := source.read(CHUNK):
             try:
-                target.write(decoder.decode(chunk, final=len(chunk) < CHUNK).encode())
+                text = decoder.decode(chunk, final=len(chunk) < CHUNK)
             except UnicodeError as error:
                 raise DataError(f"{path} is not {form.encoding}, about byte {done:,}: {error}.\n{ANOTHER}") from None
+            target.write((text.replace("\r", "\n") if returns else text).encode())
             done += len(chunk)
     return copy
 
 
 ANOTHER = "Set data.prepare.format.encoding, to utf-8, utf-16, latin-1, cp1252 or gb18030"
+
+
+def ends_in_returns(file: Path, encoding: str) -> bool:
+    """Whether its lines end in a carriage return alone, as old Macs and some instruments write them."""
+    with file.open("rb") as source:
+        text = codecs.getincrementaldecoder(encoding)("replace").decode(source.read(1 << 20))
+    return "\r" in text and "\n" not in text
 
 
 def line_ends(path: Path) -> int:
@@ -191,39 +236,22 @@ def line_ends(path: Path) -> int:
 
 def lines_of(table: Table, rows: Iterable[int]) -> Iterator[int]:
     """The line on which each of the rows, ascending, begins."""
-    begins = (
-        csv_lines(table) if table.format.name == "csv" else (line for line, _ in json_records(table.path, table.utf8))
-    )
+    if table.format.name == "csv":
+        begins = (record.line for record in lines_as(table.utf8, table.shape, table.before))
+    else:
+        begins = (line for line, _ in json_records(table.path, table.utf8))
     done = 0
     for row in rows:
         yield next(itertools.islice(begins, row - done, None))
         done = row + 1
 
 
-def csv_lines(table: Table) -> Iterator[int]:
-    for line, _, _ in csv_records(table):
-        yield line
-
-
-def csv_records(table: Table) -> Iterator[tuple[int, list[str], str]]:
-    """(line on which it begins, fields, as written) of each record after the header."""
-    written: list[str] = []
-    with table.utf8.open(encoding="utf-8-sig", newline="") as file:
-        for _ in range(table.format.skip_lines):
-            file.readline()
-        reader = csv.reader(kept(file, written), delimiter=table.format.separator)
-        if table.format.header:
-            next(reader)
-        while True:
-            written.clear()
-            line = table.format.skip_lines + reader.line_num + 1
-            fields = next(reader, None)
-            if fields is None:
-                return
-            yield line, fields, "".join(written)
-
-
-def kept(lines: Iterable[str], written: list[str]) -> Iterator[str]:
-    for line in lines:
-        written.append(line)
-        yield line
+def ragged(table: Table) -> tuple[int, str]:
+    """How many lines are no rows of the table, and of the first where it stands and why."""
+    found = table.frame.select(RAGGED).with_row_index(" row").filter(pl.col(RAGGED).is_not_null())
+    first = found.head(1).collect()
+    if first.is_empty():
+        return 0, ""
+    total = table.frame.select(pl.len()).collect().item()
+    (where,) = table.where([first[" row"][0]], total)
+    return found.select(pl.len()).collect().item(), f"{where}: {first[RAGGED][0]}"

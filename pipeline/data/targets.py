@@ -8,7 +8,7 @@ import polars as pl
 
 from pipeline.data.columns import CLASSES, LABEL, MOSTLY, Found, holds_numbers
 from pipeline.data.profile import Profile, profile
-from pipeline.data.reading import Table
+from pipeline.data.reading import RAGGED, Table
 from pipeline.project.errors import DataError
 
 MAY_BE_CLASSES = ("none", "nil", "missing", "unknown", "?", "-", "--", ".")  # the other marks are what programs write
@@ -23,7 +23,7 @@ def with_classes(table: Table, one: Profile, marks: Sequence[str]) -> tuple[Prof
     left = [mark for mark in marks if mark.lower() not in classes]
     if not classes or holds_numbers(one):
         return one, list(marks)
-    alone = replace(table, names=[one.name], frame=table.frame.select(one.name))
+    alone = replace(table, names=[one.name], frame=table.frame.select(one.name, RAGGED))
     return replace(profile(alone, left)[0], rows=one.rows), left
 
 

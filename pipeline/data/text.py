@@ -12,7 +12,7 @@ from pipeline.config.data import PrepareText, TextData
 from pipeline.config.schema import Config
 from pipeline.data.dates import form_of
 from pipeline.data.faults import explained
-from pipeline.data.reading import Table, only_file, open_table
+from pipeline.data.reading import RAGGED, Table, only_file, open_table
 from pipeline.data.splits import Fold, Prepared, Split, Unusable, refuse_too_many_unusable
 from pipeline.data.texts import Corpus, describe, prepared
 from pipeline.encoders import cells
@@ -77,10 +77,10 @@ def judged(table: Table, settings: PrepareText) -> tuple[pl.DataFrame, int]:
     columns = columns_of(table, settings)
     with explained(table):
         blank = pl.all_horizontal(pl.all().is_null()).alias(BLANK)
-        used = table.frame.select(blank, *[pl.col(column).alias(role) for role, column in columns.items()])
+        used = table.frame.select(blank, RAGGED, *[pl.col(column).alias(role) for role, column in columns.items()])
         frame = used.with_row_index(ROW).collect()
     blanks = int(frame[BLANK].sum())
-    frame = frame.filter(~pl.col(BLANK)).with_columns(pl.lit(None, pl.String).alias(REASON))
+    frame = frame.filter(~pl.col(BLANK)).with_columns(pl.col(RAGGED).alias(REASON))
     needed = NEEDED | ({"target": "a number"} if settings.task == "regression" else {})
     for role, column in columns.items():
         frame = frame.with_columns(read(role, settings, frame[role], column).alias(f"{role} read"))
@@ -152,7 +152,7 @@ def as_corpus(frame: pl.DataFrame, rows: np.ndarray, settings: PrepareText, bad:
 def unusable(table: Table, bad: pl.DataFrame, total: int) -> list[Unusable]:
     """With the place in the file of `total` rows, and all columns as JSON."""
     rows = bad[ROW].to_list()
-    whole = table.frame.with_row_index(ROW).filter(pl.col(ROW).is_in(rows)).drop(ROW).collect()
+    whole = table.frame.with_row_index(ROW).filter(pl.col(ROW).is_in(rows)).drop(ROW, RAGGED).collect()
     places = table.where(rows, total)
     return [
         Unusable(row, f"{where}: {reason}", json.dumps(record, ensure_ascii=False, default=str).encode())

@@ -22,23 +22,9 @@ ISO = (
     "%Y-%m-%dT%H:%M:%S%.f%#z",
     "%Y-%m-%d %H:%M:%S%.f%#z",
 )
-# One of these besides, for a column that is written so
-OTHERS = tuple(
-    day + time
-    for time in ("", " %H:%M:%S", " %H:%M")
-    for day in (
-        "%Y/%m/%d",
-        "%d.%m.%Y",
-        "%d/%m/%Y",
-        "%m/%d/%Y",
-        "%d-%m-%Y",
-        "%d %b %Y",
-        "%b %d, %Y",
-        "%Y年%m月%d日",
-        "%Y%m%d",
-    )
-)
-OLDEST = 1000  # a year before it is one of two digits, which may be of any century
+OLDEST = 1000  # a year before it is one of two digits, which a form with %y reads
+COMPACT = "%Y%m%d"
+LATEST = 2069  # by %y, where POSIX has 69 to 99 of the last century; Polars has 70 to 99
 
 NAN = float("nan")
 
@@ -63,7 +49,7 @@ def marks_of(given: tuple[str, ...]) -> Marks:
 OLD = marks_of(MISSING)
 
 
-def read(kind: str, cells: pl.Series, form: str | None = None, marks: Sequence[str] = MISSING) -> pl.Series:
+def read(kind: str, cells: pl.Series, form: str | list[str] | None = None, marks: Sequence[str] = MISSING) -> pl.Series:
     """The cells as a column of type `kind`: Float64 of numbers and dates, String of categories; null where missing.
 
     A date is its seconds since 1970, UTC. NaN stands for a cell that can't be read, such as a word among numbers.
@@ -125,16 +111,20 @@ def category(cells: pl.Series, marks: Marks) -> pl.Series:
     return texts.str.to_lowercase().zip_with(truths, texts) if truths.any() else texts
 
 
-def moment(cells: pl.Series, dates: str | None, marks: Marks = OLD) -> pl.Series:
+def moment(cells: pl.Series, dates: str | list[str] | None, marks: Marks = OLD) -> pl.Series:
+    """`dates`: the forms of this column, tried in this order before ISO's."""
     if cells.dtype == pl.Date or cells.dtype.base_type() == pl.Datetime:
         return cells.cast(pl.Datetime("us")).cast(pl.Int64) / 1e6
+    forms = [dates] if isinstance(dates, str) else list(dates or [])
+    if cells.dtype.is_integer() and COMPACT in forms:
+        cells = cells.cast(pl.String)
     if cells.dtype.is_float():
         cells = cells.fill_nan(None)  # as pandas writes a missing date
     if cells.dtype != pl.String:
         return pl.Series(np.full(len(cells), NAN)).set(cells.is_null(), None)
     texts = words(cells, marks)
     values = pl.Series([None], dtype=pl.Float64).new_from_index(0, len(texts))
-    for form in ([dates] if dates else []) + list(ISO):
+    for form in [*forms, *ISO]:
         left = values.is_null() & texts.is_not_null()
         if not left.any():
             return values
@@ -147,5 +137,7 @@ def parsed(texts: pl.Series, form: str) -> pl.Series:
     values = texts.str.to_datetime(form, strict=False, time_unit="us", ambiguous="null")
     if form.endswith("z"):
         values = values.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    if "%y" in form and (late := values.dt.year() == LATEST).any():
+        values = values.zip_with(~late, values.dt.offset_by("-100y"))
     seconds = values.cast(pl.Int64) / 1e6
     return seconds.set((values.dt.year() < OLDEST).fill_null(False), None)

@@ -95,10 +95,15 @@ def measured(column, value):
 
 
 def seconds(value, column):
-    """Since 1970, UTC."""
-    try:
-        moment = datetime.strptime(value, column["format"] or "")
-    except ValueError:
+    """Since 1970, UTC; by the first of the column's forms that fits, otherwise as ISO writes it."""
+    forms = [column["format"]] if isinstance(column["format"], str) else column["format"] or []
+    for form in forms:
+        try:
+            moment = datetime.strptime(value, form.replace("%S%.f", "%S.%f").replace("%#z", "%z"))
+            break
+        except ValueError:
+            continue
+    else:
         moment = datetime.fromisoformat(value)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 

@@ -41,7 +41,8 @@ class Rows:
     def need(self, column: dict[str, Any]) -> str:
         need = NEEDED.get(column["type"], f"a text of up to {LONGEST:,} characters, a number, true or false")
         if column["type"] == "date" and column["format"]:
-            need += f", or one written as {column['format']}"
+            forms = column["format"]
+            need += f", or one written as {forms if isinstance(forms, str) else ' or '.join(forms)}"
         if column["type"] == "category":
             known = [value for value in column["values"] if value is not None]
             need += f"; known are {', '.join(known[:SHOWN])}{', …' if len(known) > SHOWN else ''}"
@@ -80,7 +81,7 @@ class Rows:
             if bad:
                 yield from ((row, name, record[name]) for row, record in enumerate(records) if record[name] in bad)
 
-    def form(self, name: str) -> str | None:
+    def form(self, name: str) -> str | list[str] | None:
         return next(column["format"] for column in self.encoder["columns"] if column["name"] == name)
 
     def encoded(self, records: list[Record]) -> np.ndarray:
@@ -108,7 +109,7 @@ def word(cell: str | int | float | bool | None) -> str | None:
     return cell if cell is None or isinstance(cell, str) else str(cell)
 
 
-def undated(texts: set[str], form: str | None) -> set[str]:
+def undated(texts: set[str], form: str | list[str] | None) -> set[str]:
     """Those that cells.moment can't read; it takes half a millisecond and more, so a plain day is not asked."""
     left = [text for text in texts if not is_day(text)]
     if not left:
