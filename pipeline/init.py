@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from pipeline.config import composition
-from pipeline.data import proposal
+from pipeline.data import picture_proposal, proposal
 from pipeline.project import paths
 from pipeline.project.errors import DataError, RatchetError
 from pipeline.project.files import write_text
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
         raise DataError(f"--data {options.data}: there is no such file or folder")
     name = proposal.safe_name(options.name or path.stem)
     if path.is_dir() or kind == "images":
-        proposed = proposal.of_images(path, name)
+        proposed = picture_proposal.of_images(path, name)
     else:
         proposed = proposal.of_file(path, name, options.target, kind, options.text, options.group, options.time)
     print(proposed.shown)
