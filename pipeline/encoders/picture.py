@@ -42,8 +42,6 @@ def opened(source: bytes | Path, name: str = "") -> Iterator["Image.Image"]:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
             require_modest(picture)
             yield picture
-    except DataError as error:
-        raise DataError(f"{name}{error}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{name}{UNREADABLE}: {error}; {MOST_PIXELS:,} pixels are allowed") from None
     except Exception as error:  # noqa: BLE001 - Pillow's decoders meet foreign bytes with errors of any type
@@ -62,9 +60,8 @@ def keep_quiet() -> None:
 def require_modest(picture: "Image.Image") -> None:
     width, height = picture.size
     if max(width, height) > MOST_SIDE or width * height > MOST_PIXELS:
-        raise DataError(
-            f"{UNREADABLE}: it has {width:,} × {height:,} pixels; {MOST_SIDE:,} on a side and {MOST_PIXELS:,} in all "
-            "are allowed"
+        raise ValueError(
+            f"it has {width:,} × {height:,} pixels; {MOST_SIDE:,} on a side and {MOST_PIXELS:,} in all are allowed"
         )
 
 
@@ -116,9 +113,8 @@ def depth(picture: "Image.Image", values: np.ndarray) -> int:
         return bits[0] if isinstance(bits, tuple) else bits
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65_535:
-        raise DataError(
-            f"{UNREADABLE}: its shades are whole numbers from {low:,} to {high:,}; 0 to 65,535 are allowed. "
-            "Save it with 8 or 16 bits"
+        raise ValueError(
+            f"its shades are whole numbers from {low:,} to {high:,}; 0 to 65,535 are allowed. Save it with 8 or 16 bits"
         )
     return 16 if high > 255 or picture.format == "PPM" else 8  # Pillow scales a PGM to 16 bits
 
@@ -127,8 +123,8 @@ def of_floats(values: np.ndarray) -> np.ndarray:
     """0 to 1, or else 0 to 255."""
     low, high = float(values.min()), float(values.max())
     if not (low >= 0 and high <= 255):  # NaN neither
-        raise DataError(
-            f"{UNREADABLE}: its shades are floats from {low:g} to {high:g}; 0 to 1, or 0 to 255 are allowed. "
+        raise ValueError(
+            f"its shades are floats from {low:g} to {high:g}; 0 to 1, or 0 to 255 are allowed. "
             "Save it with 8 or 16 bits"
         )
     return np.rint(values * (255 if high <= 1 else 1))
