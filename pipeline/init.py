@@ -11,10 +11,11 @@ from typing import Any
 import yaml
 
 from pipeline.config import composition
-from pipeline.data import picture_proposal, proposal
+from pipeline.data import picture_proposal, proposal, vocabulary
 from pipeline.project import paths
 from pipeline.project.errors import DataError, RatchetError
 from pipeline.project.files import write_text
+from pipeline.project.terminal import loud
 
 BEFORE = Path("params.yaml.before-init")
 
@@ -42,6 +43,10 @@ def main(arguments: list[str]) -> None:
     else:
         proposed = proposal.of_file(path, name, options.target, kind, options.text, options.group, options.time)
     print(proposed.shown)
+    if proposed.params["data"]["kind"] == "text" and (
+        said := vocabulary.foreign(path, proposed.params["data"]["prepare"])
+    ):
+        print(loud(said))
     write(proposed.params, f"ratchet init {shlex.join(arguments)}")
     scenario = proposed.params["scenario"]
     print(f"{paths.PARAMS}: scenario {scenario}, data {name}. Correct it where it is wrong. Then type:")

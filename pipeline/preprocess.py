@@ -3,10 +3,11 @@
 from typing import Any
 
 from pipeline.config.arguments import chosen, stage_parser
-from pipeline.data import store
+from pipeline.data import store, vocabulary
 from pipeline.data.preparing import prepare
 from pipeline.project import paths
 from pipeline.project.errors import DataError
+from pipeline.project.terminal import loud
 
 
 def main(arguments: list[str]) -> None:
@@ -19,6 +20,8 @@ def main(arguments: list[str]) -> None:
             f"{paths.PROCESSED.parent} must be writable, with room for the splits. Then type: ratchet preprocess"
         ) from None
     print(summary(spec))
+    if said := vocabulary.warning(spec["statistics"]):
+        print(loud(said))
 
 
 def summary(spec: dict[str, Any]) -> str:
@@ -28,6 +31,9 @@ def summary(spec: dict[str, Any]) -> str:
     if told := spec.get("feedback"):
         given = ", ".join(f"{count:,} on answers of version {version}" for version, count in told["versions"].items())
         lines.append(f"labels from use ({given}): {told['joined']:,} in train, {told['held_back']:,} held back")
-    if spec["counts"]["quarantined"]:
+    rows = spec["counts"]
+    lines.append(f"{rows['in']:,} rows in = {rows['kept']:,} kept + {rows['quarantined']:,} set apart")
+    lines += [f"  {count:,} × {kind}" for kind, count in spec.get("faults", {}).items()]
+    if rows["quarantined"]:
         lines.append(f"reasons: {paths.PROCESSED / store.QUARANTINE}")
     return "\n".join([*lines, f"{paths.PROCESSED}: data fingerprint {spec['fingerprint'][:12]}"])

@@ -10,7 +10,7 @@ import psutil
 
 from pipeline.config.schema import Config
 from pipeline.data import feedback, store
-from pipeline.data.splits import Fold, counts
+from pipeline.data.splits import Fold, counts, faults
 from pipeline.project import paths
 
 
@@ -31,6 +31,8 @@ def prepare(config: Config, fold: Fold | None = None, folder: Path = paths.PROCE
             "statistics": prepared.statistics,
             "examples": prepared.examples,
         }
+        if found := faults(prepared.splits):
+            about["faults"] = found
         if prepared.feedback:
             about["feedback"] = prepared.feedback
         return store.write(prepared, about, folder)

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +65,11 @@ def counts(splits: Mapping[str, Split]) -> dict[str, int]:
     kept = sum(len(split.rows) for split in splits.values())
     quarantined = sum(len(split.quarantined) for split in splits.values())
     return {"in": kept + quarantined, "kept": kept, "quarantined": quarantined}
+
+
+def faults(splits: Mapping[str, Split]) -> dict[str, int]:
+    """How many rows were set apart for each kind of reason, the most frequent first."""
+    return dict(Counter(kind_of(one) for split in splits.values() for one in split.quarantined).most_common(KINDS))
 
 
 def check(splits: Mapping[str, Split], labels: list[str], max_quarantined: float) -> None:
