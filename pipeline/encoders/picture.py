@@ -5,6 +5,7 @@ on which transparent pictures are laid. One that was made without a background s
 """
 
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,7 +44,8 @@ def opened(source: bytes | Path, name: str = "") -> Iterator["Image.Image"]:
             require_modest(picture)
             yield picture
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"{name}{UNREADABLE}: {error}; {MOST_PIXELS:,} pixels are allowed") from None
+        pixels = int(re.search(r"\d+", str(error)).group())
+        raise DataError(f"{name}{UNREADABLE}: {too_large(f'{pixels:,} pixels')}") from None
     except Exception as error:  # noqa: BLE001 - Pillow's decoders meet foreign bytes with errors of any type
         reason = "of no known kind" if isinstance(error, UnidentifiedImageError) else str(error) or repr(error)
         raise DataError(f"{name}{UNREADABLE}: {reason}") from None
@@ -60,9 +62,11 @@ def keep_quiet() -> None:
 def require_modest(picture: "Image.Image") -> None:
     width, height = picture.size
     if max(width, height) > MOST_SIDE or width * height > MOST_PIXELS:
-        raise ValueError(
-            f"it has {width:,} × {height:,} pixels; {MOST_SIDE:,} on a side and {MOST_PIXELS:,} in all are allowed"
-        )
+        raise ValueError(too_large(f"{width:,} × {height:,} pixels"))
+
+
+def too_large(given: str) -> str:
+    return f"it has {given}; {MOST_SIDE:,} on a side and {MOST_PIXELS:,} in all are allowed"
 
 
 def upright(picture: "Image.Image", encoder: dict[str, Any]) -> np.ndarray:
