@@ -4,16 +4,22 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from pipeline.config.arguments import chosen, stage_parser
-from pipeline.data import store
+from pipeline.config.schema import Evaluation
+from pipeline.data import records, store
 from pipeline.evaluation import reports
-from pipeline.evaluation.baselines import baselines
+from pipeline.evaluation.baselines import TF_IDF, baselines
+from pipeline.evaluation.beaten import beaten
 from pipeline.evaluation.figures import style
 from pipeline.evaluation.scoring import Result
 from pipeline.models.bundle import Bundle
 from pipeline.project import paths
 from pipeline.project.errors import DataError
 from pipeline.project.files import read_json, write_atomically, write_json
+from pipeline.project.terminal import loud
 from pipeline.tracking import sync
 from pipeline.tracking.journal import Journal
 
@@ -31,8 +37,7 @@ def main(arguments: list[str]) -> None:
 
     task = importlib.import_module(f"pipeline.evaluation.{encoder['task']}")
     result: Result = task.evaluate(bundle.outputs, split, encoder, settings)
-    simple = baselines(encoder, lambda: store.load_split("train", spec), split, settings.baseline_rows)
-    beside = {name: task.evaluate(each, split, encoder, settings).values for name, each in simple.items()}
+    beside = scores_of_baselines(task, spec, split, encoder, settings)
     values = result.values | of_baselines(result.headline, beside)
     slices = reports.slices(result, store.file(store.SLICES, spec))
 
@@ -52,7 +57,23 @@ def main(arguments: list[str]) -> None:
     if not options.locked:  # else the register stage ships them
         sync.in_background(run["run_id"])
     print(reports.summary(result, beside, slices))
+    if said := beaten(values, encoder["task"]):
+        print(loud(said))
     print(f"{METRICS}, predictions.parquet, mistakes.csv, slices.csv, figures/, plots/: {len(split['rows']):,} rows")
+
+
+def scores_of_baselines(
+    task: Any, spec: dict[str, Any], split: dict[str, Tensor], encoder: dict[str, Any], settings: Evaluation
+) -> dict[str, dict[str, float]]:
+    texts = records.texts(encoder, spec)
+    simple = baselines(encoder, lambda: store.load_split("train", spec), split, settings.baseline_rows, texts)
+    places = split | {"inputs": torch.arange(len(split["rows"]))}
+    if TF_IDF in simple and texts is None:
+        print(f"{TF_IDF} reads only what the net's tokens say: {paths.PROCESSED} was made before it held the texts")
+    return {
+        name: task.evaluate(each, places if texts and name == TF_IDF else split, encoder, settings).values
+        for name, each in simple.items()
+    }
 
 
 def require_same_origin(bundle: Bundle, run: dict[str, Any], spec: dict[str, Any]) -> None:

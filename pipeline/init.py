@@ -16,10 +16,11 @@ import yaml
 
 from pipeline.config import composition
 from pipeline.config.schema import Config
-from pipeline.data import picture_proposal, proposal, rehearsal
+from pipeline.data import picture_proposal, proposal, rehearsal, vocabulary
 from pipeline.project import paths
 from pipeline.project.errors import DataError
 from pipeline.project.files import write_text
+from pipeline.project.terminal import loud
 
 BEFORE = Path("params.yaml.before-init")
 
@@ -65,6 +66,10 @@ def main(arguments: list[str]) -> None:
         print(proposed.shown)
         with settings_kept():
             write_rehearsed(proposed.params, command, path)
+        if proposed.params["data"]["kind"] == "text" and (
+            said := vocabulary.foreign(path, proposed.params["data"]["prepare"])
+        ):
+            print(loud(said))
     for warning in proposed.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     scenario = proposed.params["scenario"]

@@ -3,11 +3,12 @@
 from typing import Any
 
 from pipeline.config.arguments import chosen, stage_parser
-from pipeline.data import store
+from pipeline.data import store, vocabulary
 from pipeline.data.preparing import prepare
-from pipeline.data.splits import told_equal
+from pipeline.data.splits import account, told_equal
 from pipeline.project import paths
 from pipeline.project.errors import DataError
+from pipeline.project.terminal import loud
 
 
 def main(arguments: list[str]) -> None:
@@ -20,27 +21,21 @@ def main(arguments: list[str]) -> None:
             f"{paths.PROCESSED.parent} must be writable, with room for the splits. Then type: ratchet preprocess"
         ) from None
     print(summary(spec))
+    if said := vocabulary.warning(spec["statistics"]):
+        print(loud(said))
 
 
 def summary(spec: dict[str, Any]) -> str:
     lines = [f"{'split':<6}{'rows':>11}{'quarantined':>13}"]
     for name, split in spec["splits"].items():
         lines.append(f"{name:<6}{split['rows']:>11,}{split['quarantined']:>13,}")
-    lines.append(account(spec["counts"]))
-    if (equal := spec["statistics"].get("equal")) and equal["rows"]:
-        lines.append(told_equal(equal))
     if told := spec.get("feedback"):
         given = ", ".join(f"{count:,} on answers of version {version}" for version, count in told["versions"].items())
         lines.append(f"labels from use ({given}): {told['joined']:,} in train, {told['held_back']:,} held back")
+    lines.append(account(spec["counts"]))
+    lines += [f"  {count:,} × {kind}" for kind, count in spec.get("faults", {}).items()]
+    if (equal := spec["statistics"].get("equal")) and equal["rows"]:
+        lines.append(f"  {told_equal(equal)}")
     if spec["counts"]["quarantined"]:
         lines.append(f"reasons: {paths.PROCESSED / store.QUARANTINE}")
     return "\n".join([*lines, f"{paths.PROCESSED}: data fingerprint {spec['fingerprint'][:12]}"])
-
-
-def account(counts: dict[str, Any]) -> str:
-    """ "2,000 rows = 1,990 kept + 7 quarantined + 3 dropped (blank 1, duplicates 2)"."""
-    line = f"{counts['in']:,} rows = {counts['kept']:,} kept + {counts['quarantined']:,} quarantined"
-    if dropped := counts.get("dropped"):
-        rules = ", ".join(f"{rule} {rows:,}" for rule, rows in dropped.items())
-        line += f" + {sum(dropped.values()):,} dropped ({rules})"
-    return line

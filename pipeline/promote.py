@@ -15,11 +15,13 @@ from typing import Any
 from pipeline.config import lock
 from pipeline.config.schema import Config, Gate
 from pipeline.data import records
+from pipeline.evaluation.beaten import beaten
 from pipeline.project import paths
 from pipeline.project.errors import RatchetError, RegistryError
 from pipeline.project.files import sha256, write_json, write_text
 from pipeline.project.secrets import redact
-from pipeline.registry import champion, gate, use, verdict, versions
+from pipeline.project.terminal import loud
+from pipeline.registry import champion, gate, trivial, use, verdict, versions
 from pipeline.registry.aliases import CHALLENGER, CHAMPION, by_alias
 from pipeline.registry.contest import Contest, asked, measured
 from pipeline.tracking import mlflow_store
@@ -61,6 +63,8 @@ def decide(client: Any, config: Config, options: argparse.Namespace) -> int:
     found, report = judged(client, config, version, seen)
     passed = all(condition.passed for condition in found)
     print(gate.table(found))
+    if report["beaten"]:
+        print(loud(report["beaten"]))
     report["decision"] = "promoted" if passed else "refused"
     title = f"{name} version {version.version}"
     write(report, options.dry_run)
@@ -100,10 +104,10 @@ def judged(
 ) -> tuple[list[gate.Condition], dict[str, Any]]:
     """The conditions and the report."""
     settings, test = config.gate, records.held_out()
-    if seen.champion is None and not settings.minimum:
+    if seen.champion is None and not (settings.minimum or settings.over_baseline):
         raise Undecided(
             "a first champion needs absolute thresholds, and gate.minimum names no metric.\n"
-            "Set one in params.yaml, such as gate: {minimum: {test/accuracy: 0.9}}"
+            "Set one in params.yaml, such as gate: {minimum: {test/accuracy: 0.9}}, or gate: {over_baseline: true}"
         )
     if version.tags.get("data.test_sha256") != test.sha256:
         raise Undecided(
@@ -112,7 +116,7 @@ def judged(
             f"git checkout {version.tags.get('git.commit', 'COMMIT')[:12]} && dvc checkout)"
         )
     challenger = measured(client, version, test, settings.metric)
-    found = list(gate.alone(settings, challenger))
+    found = [*gate.alone(settings, challenger), *trivial.certain_gain(settings, client, challenger, test)]
     report = {
         "name": version.name,
         "version": int(version.version),
@@ -123,6 +127,7 @@ def judged(
         "comparison": None,
         "beside": None,
         "summary": f"first champion, on {len(test):,} rows",
+        "beaten": beaten(challenger.metrics, challenger.task),
     }
     if seen.champion is not None:
         before = measured(client, client.get_model_version(version.name, str(seen.champion)), test, settings.metric)

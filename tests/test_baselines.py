@@ -1,15 +1,20 @@
 """What needs no net, on data whose answer is known."""
 
+import io
 import json
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from pipeline.data.records import HeldOut
 from pipeline.encoders import text
-from pipeline.evaluation import classification, ease, ranking, regression
+from pipeline.evaluation import classification, ease, paired, ranking, regression
 from pipeline.evaluation.baselines import MOST_CLASSES, baselines
+from pipeline.evaluation.beaten import beaten
+from pipeline.project.terminal import loud
 from tests.scoring import settings
 
 TASKS = {"classification": classification, "regression": regression, "ranking": ranking}
@@ -89,6 +94,76 @@ def test_words_tell_texts_apart_in_chinese_too():
     assert found["tf_idf"]["test/r2"] > 0.8
     silent = data | {"inputs": torch.zeros_like(data["inputs"])}
     assert set(scores(encoder | {"target": {"mean": 5.0, "std": 1.0}}, silent, silent)) == {"mean"}
+
+
+def test_tf_idf_reads_the_raw_texts_by_characters_where_words_have_no_spaces():
+    """Of these the net's tokens say nothing: all are unknown."""
+    encoder, _ = words("classification")
+    said = [*["这酒店很不错", "服务非常不好", "ห้องสะอาดมาก", "ห้องสกปรกมาก"] * 10]
+    others = [*["酒店不错", "服务不好", "สะอาด", "สกปรก"] * 10]  # none of them stands alone in train
+    data = split(text.encode(encoder, said), np.array([1, 0] * 20))
+    encoder |= {"labels": ["bad", "good"]}
+    assert scores(encoder, data, data)["tf_idf"]["test/accuracy"] == 0.5
+    order = torch.arange(39, -1, -1)  # rows are found by their numbers, whatever their order
+    train = {name: tensor[order] for name, tensor in data.items()}
+    found = baselines(encoder, lambda: train, data, 1000, (dict(enumerate(said)), others))
+    places = data | {"inputs": torch.arange(40)}
+    values = classification.evaluate(found["tf_idf"], places, encoder, settings(batch_size=7)).values
+    assert values["test/accuracy"] == 1
+    few = {row: one for row, one in enumerate(said) if row > 3}  # labels from use have no raw text
+    assert "tf_idf" in baselines(encoder, lambda: train, data, 1000, (few, others))
+
+
+@pytest.mark.parametrize(("task", "metrics"), [("classification", "accuracy loss recall"), ("regression", "mae rmse")])
+def test_what_says_the_same_of_every_row_is_scored_alike_by_evaluate_and_by_the_gate(task: str, metrics: str):
+    encoder, data = table(task)
+    name = "majority" if task == "classification" else "mean"
+    values = scores(encoder, data, data)[name]
+    labels = [encoder["labels"][target] for target in data["targets"]] if encoder["labels"] else None
+    test = HeldOut(None, labels or data["targets"].double().numpy(), pl.DataFrame(), "")
+    counts = data["targets"].bincount().tolist() if labels else []
+    for metric in metrics.split():
+        by_row = paired.trivial(test, encoder, counts, metric)
+        assert paired.value(by_row.mean(), metric) == pytest.approx(values[f"test/{metric}"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("task", "metrics", "said"),
+    [
+        ("classification", {"test/accuracy": 0.64, "baseline/tf_idf/accuracy": 0.817}, "accuracy 0.64: tf_idf 0.817."),
+        ("classification", {"test/accuracy": 0.82, "baseline/tf_idf/accuracy": 0.817}, ""),
+        ("classification", {"test/accuracy": 0.8, "baseline/majority/accuracy": 0.8}, ""),
+        (
+            "regression",
+            {"test/rmse": 3.0, "baseline/mean/rmse": 2.0, "baseline/boosting/rmse": 1.0},
+            "boosting 1, mean 2",
+        ),
+        ("regression", {"test/rmse": 1.0, "test/mae": 9.0, "baseline/mean/rmse": 2.0, "baseline/mean/mae": 1.0}, ""),
+        ("ranking", {"test/ndcg_10": 0.1, "baseline/popularity/ndcg_10": 0.2}, "popularity 0.2"),
+        ("ranking", {"test/count": 3.0}, ""),
+    ],
+)
+def test_a_baseline_that_beats_the_net_is_named(task: str, metrics: dict[str, float], said: str):
+    found = beaten(metrics, task)
+    assert said in found
+    assert bool(found) == bool(said)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_what_is_loud_is_red_where_there_are_colours(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert loud("beaten", Terminal()) == "\033[1;31mbeaten\033[0m"
+    assert loud("beaten", io.StringIO()) == "beaten"
+    monkeypatch.setenv("TERM", "dumb")
+    assert loud("beaten", Terminal()) == "beaten"
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert loud("beaten", Terminal()) == "beaten"
 
 
 def test_pictures_have_the_majority_class_alone():

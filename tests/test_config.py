@@ -207,6 +207,12 @@ def test_the_command_line_is_instant_and_imports_nothing_heavy(ratchet, project)
     assert not [name for name in ("'torch'", "'mlflow'", "'hydra'", "'pydantic'") if name in loaded.stdout]
 
 
+def test_a_ranking_has_no_majority_class_to_be_better_than(called):
+    done = called("compose", "scenario=movielens_dnn", "gate.over_baseline=true")
+    assert done.returncode == 1
+    assert "gate.over_baseline" in done.stderr
+
+
 def test_an_unknown_verb_names_the_nearest(called):
     done = called("trian")
     assert done.returncode == 2

@@ -152,6 +152,18 @@ def test_an_alias_that_was_moved_by_hand_is_judged_against_the_champion_of_the_l
     assert (settled.returncode, settled.stderr) == (0, "")
 
 
+def test_a_certain_gain_over_the_majority_class_can_be_asked(project):
+    set_gate(project, over_baseline=True)
+    done = runs.called(project, "promote", "--dry-run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    name = "certain gain in accuracy over the majority class"
+    (asked,) = [each for each in report(project)["conditions"] if each["name"] == name]
+    metrics = json.loads((project / "reports/metrics.json").read_text())
+    assert 0.5 < asked["given"] < metrics["test/accuracy"] - metrics["baseline/majority/accuracy"]
+    assert (asked["sense"], asked["needed"]) == (">", 0)
+    assert report(project)["beaten"] == ""
+
+
 def test_what_can_not_be_decided_moves_nothing(project):
     unknown = runs.called(project, "promote", "--version", "9")
     assert unknown.returncode == 2

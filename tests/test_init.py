@@ -70,10 +70,10 @@ def test_equal_rows_are_kept_on_one_side_and_counted(project: Path, called: Ratc
     columns["y"] = [draw.choice(["no", "no", "yes"]) for _ in range(ROWS)]
     frame = pd.DataFrame(columns)
     equal = int(frame.duplicated().sum())
-    assert f"{ROWS} rows = {ROWS} kept + 0 set apart\n  rows that are equal to an earlier one: {equal}," in init(
+    assert f"{ROWS} rows in = {ROWS} kept + 0 set apart\n  rows that are equal to an earlier one: {equal}," in init(
         columns
     )
-    assert f"{ROWS} rows = {ROWS} kept + 0 quarantined\nrows that are equal" in preprocess(called)
+    assert f"{ROWS} rows in = {ROWS} kept + 0 set apart\n  rows that are equal" in preprocess(called)
     found = sides(project)
     assert sorted(row for rows in found.values() for row in rows) == list(range(ROWS))
     assert all(0.08 * ROWS < len(found[name]) < 0.25 * ROWS for name in ("val", "test"))
@@ -97,12 +97,12 @@ def test_what_preprocess_would_refuse_init_sets_or_says(project: Path, called: R
     dirty = [f"{i * 0.37:.2f}" for i in range(ROWS)]
     dirty[3] = "3.7.1"
     shown = init({"x": noise(), "z": dirty, "y": target})
-    assert "240 rows = 198 kept + 42 set apart" in shown
-    assert "40 rows, the first: line 2: column 'y' is empty; it needs a class" in shown
-    assert "1 row: line 9: column 'y' holds 'c'; it needs a class of 3 usable rows" in shown
-    assert "1 row: line 5: column 'z' holds '3.7.1'" in shown
+    assert "240 rows in = 198 kept + 42 set apart" in shown
+    assert "40 × column 'y': it needs a class, such as\n      line 2: column 'y' is empty" in shown
+    assert "1 × column 'y': it needs a class of 3 usable rows or more\n      line 9: column 'y' holds 'c'" in shown
+    assert "1 × column 'z': it needs a finite number\n      line 5: column 'z' holds '3.7.1'" in shown
     assert prepare(project)["max_quarantined"] == pytest.approx(1.1 * 42 / 240, abs=1e-4)
-    assert "240 rows = 198 kept + 42 quarantined" in preprocess(called)
+    assert "240 rows in = 198 kept + 42 set apart" in preprocess(called)
 
 
 def test_settings_stay_where_init_refuses(project: Path, init: Callable) -> None:

@@ -42,12 +42,16 @@ def test_a_table_of_ones_own_from_init_to_predictions(project: Path, run: Callab
     assert "regression of 'price'" in shown
     assert "an id: nearly all values are different" in shown
     assert (project / "params.yaml.before-init").read_bytes() == before
-    smoke.more(project, training={"max_epochs": 30, "batch_size": 16, "monitor": "val/rmse"}, optimizer={"lr": 0.01})
+    smoke.more(project, training={"max_epochs": 30, "batch_size": 16, "monitor": "val/rmse"}, optimizer={"lr": 0.01},
+               gate={"name": "regression", "minimum": {}, "over_baseline": True})  # fmt: skip
     for stage in STAGES:
         run(stage)
     metrics = json.loads((project / "reports/metrics.json").read_text())
     assert metrics["test/r2"] > 0.8
     assert metrics["baseline/mean/r2"] <= 0
+    conditions = json.loads((project / "reports/promotion.json").read_text())["conditions"]
+    (gain,) = [one["given"] for one in conditions if one["name"] == "certain gain in rmse over the mean"]
+    assert 0 < gain < metrics["baseline/mean/rmse"] - metrics["test/rmse"]
     asked = records.held_out(project / "data/processed")
     for score in ("mae", "rmse"):
         by_row = paired.by_row(Bundle.load(project / "models/bundle"), asked, score).mean()
@@ -65,6 +69,25 @@ def test_a_table_of_ones_own_from_init_to_predictions(project: Path, run: Callab
     run("predict", str(other), "--bundle", "models/bundle", "--out", str(project / "out.jsonl"))
     values = pl.read_ndjson(project / "out.jsonl")["value"]
     assert np.corrcoef(values, shuffled["price"])[0, 1] > 0.9
+
+
+def test_a_net_that_only_says_the_frequent_class_does_not_become_the_first_champion(
+    project: Path, run: Callable[..., str], called: Ratchet
+) -> None:
+    """94 of 100 rows are of one class, and nothing tells them apart."""
+    chance = np.random.default_rng(0)
+    ill = ["yes" if row % 17 == 3 else "no" for row in range(300)]
+    file = project.parent / "rare.csv"
+    pl.DataFrame({"x": chance.normal(size=300), "y": chance.normal(size=300), "ill": ill}).write_csv(file)
+    run("init", "--data", str(file), "--target", "ill")
+    smoke.more(project, training={"max_epochs": 2}, gate={"minimum": {}, "over_baseline": True})
+    for stage in STAGES[:-1]:
+        run(stage)
+    done = called("promote")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "certain gain in accuracy over the majority class" in done.stdout
+    assert "FAILED" in done.stdout
+    assert "compare the mean of the classes: gate.metric=recall" in done.stdout
 
 
 def test_a_group_stays_on_one_side(project: Path, run: Callable[..., str]) -> None:

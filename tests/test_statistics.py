@@ -27,6 +27,7 @@ SETTINGS = Gate(
     calibration_error=None,
     live_loss=0.01,
     live_agreement=0.9,
+    over_baseline=False,
     minimum={},
 )
 # Heights of crossed less self-fertilised maize, in eighths of an inch: Darwin, 1876; Fisher, 1935, sections 17 and 21

@@ -11,9 +11,10 @@ import numpy as np
 import polars
 import pytest
 import yaml
+from tokenizers import Tokenizer, models
 
 from pipeline.config.data import ReviewsData, TextData
-from pipeline.data import reviews, text, texts
+from pipeline.data import records, reviews, store, text, texts, vocabulary
 from pipeline.data.splits import Fold, Prepared
 from pipeline.encoders import text as encoding
 from pipeline.project.errors import ConfigError, DataError
@@ -186,6 +187,63 @@ def test_chinese_texts_work_as_english_ones_do(raw: Path) -> None:
     assert done.encoder["labels"] == ["bad", "good", "好评", "差评"]
     line = encoding.decode(done.encoder, encoding.encode(done.encoder, ["这部电影很好看"]))[0]
     assert line.replace(" ", "") == "这部电影很好看"
+
+
+def test_tokens_that_the_encoder_does_not_know_are_counted_and_said(raw: Path) -> None:
+    good = of_reviews(raw, tiny.reviews())
+    share = good.statistics["unknown_tokens"]
+    assert good.encoder["unknown_tokens"] == share
+    assert share == 0
+    assert vocabulary.warning(good.statistics) == ""
+    odd = [f"{'酒店服务态度差好'[number % 8]}{number} film,{'good' if number % 2 else 'bad'}" for number in range(400)]
+    done = of_table(raw, table(*odd))
+    rows = done.splits["train"].inputs.tolist()
+    tokens = [token for row in rows for token in row if token not in (0, 2, 3)]
+    share = done.statistics["unknown_tokens"]
+    assert share == pytest.approx(tokens.count(1) / len(tokens), abs=1e-6)
+    assert done.encoder["unknown_tokens"] == share > 0.05
+    assert "scripts" not in good.statistics
+    said = vocabulary.warning(done.statistics)
+    assert f"{share:.1%} of the tokens of train are unknown to the encoder" in said
+    assert "The letters of the texts are Latin 9" in said
+    assert "Chinese" in said
+    assert "pretrained: {name: hub, path: " in said
+    assert vocabulary.warning({}) == ""
+
+
+def test_a_tokenizer_that_knows_every_byte_has_no_unknown_tokens() -> None:
+    tool = Tokenizer(models.BPE({"a": 0}, []))
+    encoder = {"tokenizer": tool.to_str(), "shape": [4], "padding": 0}
+    assert vocabulary.share_unknown(encoder, np.ones((2, 4), np.int32)) == 0
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["这部电影很好看", "差"], "Chinese 100%"),
+        (["Фильм", "хороший"], "Cyrillic 100%"),
+        (["A good film", "Ein schöner Film", "123"], ""),
+        (["A film", "映画はとても面白い"], "Japanese"),
+        (["123"], ""),
+    ],
+)
+def test_init_says_which_letters_the_english_encoder_does_not_know(tmp_path: Path, texts: list[str], said: str) -> None:
+    file = tmp_path / "mine.csv"
+    file.write_text("words,kind\n" + "".join(f"{one},a\n" for one in texts), encoding="utf-8")
+    found = vocabulary.foreign(file, {"format": CSV, "text": "words"})
+    assert said in found
+    assert bool(found) == bool(said)
+
+
+def test_the_raw_texts_of_train_and_test_are_kept(raw: Path) -> None:
+    done = of_table(raw, table())
+    spec = store.write(done, {}, raw / "processed")
+    train, tests = records.texts(done.encoder, spec, raw / "processed")
+    all_texts = [words for words, _ in tiny.sentences()]
+    assert train == {row: all_texts[row] for row in done.splits["train"].rows.tolist()}
+    assert tests == [all_texts[row] for row in done.splits["test"].rows.tolist()]
+    older = spec | {"files": {name: sums for name, sums in spec["files"].items() if name != records.TRAIN}}
+    assert records.texts(done.encoder, older, raw / "processed") is None
 
 
 def test_rows_that_can_not_be_used_are_set_apart_whole(raw: Path) -> None:

@@ -84,6 +84,8 @@ def task_of(settings: dict[str, Any]) -> str:
 
 def of_task(settings: dict[str, Any]) -> Iterator[Problem]:
     task = task_of(settings)
+    if task == "ranking" and at(settings, "gate.over_baseline") is True:
+        yield "gate.over_baseline", True, "false: a ranking has no majority class and no mean"
     for key, known in (("loss.name", LOSSES), ("training.monitor", MONITORS), ("gate.metric", GATES)):
         given = at(settings, key)
         everywhere = {name for names in known.values() for name in names}

@@ -163,6 +163,7 @@ class PrepareImages(Section):
     test: Annotated[float, Field(gt=0, lt=1)]
     size: Annotated[list[Positive], Field(min_length=2, max_length=2)]  # height, width in pixels
     channels: Literal[1, 3]
+    background: Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]  # R, G, B
     scaling: Scaling
     max_quarantined: Share
 

@@ -166,6 +166,7 @@ class Gate(Section):
     calibration_error: Share | None
     live_loss: Share
     live_agreement: Share | None
+    over_baseline: bool
     minimum: dict[str, float | str]  # a number, or another metric's name, such as baseline/majority/accuracy
 
 

@@ -35,6 +35,13 @@ class Check:
     needed: str
     marks: Sequence[str] = ()  # of missing cells
 
+    @property
+    def kind(self) -> str:
+        """By which such rows are counted together."""
+        if self.column == RAGGED:
+            return "a line that is no row of the table"
+        return f"column {self.column!r}: it needs {self.needed.partition(', such as')[0]}"
+
 
 @dataclass(frozen=True)
 class Parsed:
@@ -62,7 +69,7 @@ class Parsed:
         records = frame.drop(" row").collect().iter_rows(named=True)
         places = self.table.where(rows.tolist(), self.rows)
         return [
-            Unusable(row, f"{place}: {reason(self.checks[wrong[row]], record)}", as_json(record))
+            Unusable(row, f"{place}: {reason(check := self.checks[wrong[row]], record)}", as_json(record), check.kind)
             for row, place, record in zip(rows.tolist(), places, records, strict=True)
         ]
 

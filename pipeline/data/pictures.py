@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.data.splits import Prepared, Split, check
 
-CHUNK = 2000  # pictures at a time where a wider type is needed
+CHUNK = 1 << 22  # pixels at a time where a type eight times as wide is needed
 EXAMPLES = 2
 
 
@@ -40,8 +40,9 @@ def scale(scaling: str, statistics: dict[str, float]) -> dict[str, float]:
 
 def of_pixels(images: np.ndarray) -> dict[str, Any]:
     """Mean and standard deviation of the pixels, in 0..255: exact, so the same on every machine."""
-    steps = range(0, len(images), CHUNK)
-    histogram = sum(np.bincount(images[i : i + CHUNK].reshape(-1), minlength=256) for i in steps).tolist()
+    step = max(1, CHUNK * len(images) // max(1, images.size))
+    parts = (images[start : start + step].reshape(-1) for start in range(0, len(images), step))
+    histogram = sum(np.bincount(part, minlength=256) for part in parts).tolist()
     number = sum(histogram)
     total = sum(value * count for value, count in enumerate(histogram))
     squares = sum(value * value * count for value, count in enumerate(histogram))

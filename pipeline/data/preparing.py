@@ -10,7 +10,7 @@ import psutil
 
 from pipeline.config.schema import Config
 from pipeline.data import feedback, store
-from pipeline.data.splits import Fold, Prepared, counts
+from pipeline.data.splits import Fold, accounted, faults
 from pipeline.project import paths
 
 
@@ -31,19 +31,13 @@ def prepare(config: Config, fold: Fold | None = None, folder: Path = paths.PROCE
             "statistics": prepared.statistics,
             "examples": prepared.examples,
         }
+        if found := faults(prepared.splits):
+            about["faults"] = found
         if prepared.feedback:
             about["feedback"] = prepared.feedback
         return store.write(prepared, about, folder)
     finally:
         clear_scratch()
-
-
-def accounted(prepared: Prepared) -> dict[str, Any]:
-    """in = kept + quarantined + those that each rule dropped."""
-    found, dropped = counts(prepared.splits), {rule: rows for rule, rows in prepared.dropped.items() if rows}
-    if not dropped:
-        return found
-    return found | {"in": found["in"] + sum(dropped.values()), "dropped": dropped}
 
 
 def clear_scratch() -> None:

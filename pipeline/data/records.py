@@ -1,6 +1,6 @@
 """The test split as a user would give it: any version of the model can be asked, whatever its own encoder is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from pipeline.project import paths
 
 NAME = "records.parquet"  # of data/processed; pictures and histories are read back from the split itself
 GROUP = 100_000  # rows; a fixed number, so that the same rows give the same bytes on any number of cores
+TRAIN = "train_texts.parquet"  # ROW and the text; for baselines, which need not read by the net's tokens
 ROW = " row"  # no column's name begins with a blank: reading.stripped
 
 
@@ -74,3 +75,24 @@ def write(frame: pl.LazyFrame, rows: np.ndarray, folder: Path) -> dict[str, Path
     found = numbered.join(chosen, on=ROW, how="semi", maintain_order="left").drop(ROW)
     found.sink_parquet(folder / NAME, row_group_size=GROUP)
     return {NAME: folder / NAME}
+
+
+def write_train(texts: Sequence[str], numbers: np.ndarray, chosen: np.ndarray, folder: Path) -> dict[str, Path]:
+    """The `chosen` (n,) texts, with their rows in the raw file, in a file of `folder`; as Prepared.files wants it."""
+    frame = pl.DataFrame({ROW: numbers[chosen], "text": [texts[place] for place in chosen]})
+    frame.write_parquet(folder / TRAIN, row_group_size=GROUP)
+    return {TRAIN: folder / TRAIN}
+
+
+def texts(
+    encoder: dict[str, Any], spec: Mapping[str, Any], folder: Path = paths.PROCESSED
+) -> tuple[dict[int, str], list[str]] | None:
+    """Of text data: row in the raw file → text of train, and the texts of test in the order of the split.
+
+    Of train's labels from use there are none. None where data/processed was made before they were kept.
+    """
+    if encoder["kind"] != "text" or (path := store.file(TRAIN, spec, folder)) is None:
+        return None
+    train = pl.read_parquet(path)
+    tests = pl.read_parquet(store.file(NAME, spec, folder))[encoder["column"]].to_list()
+    return dict(zip(train[ROW].to_list(), train["text"].to_list(), strict=True)), tests

@@ -4,11 +4,12 @@ import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.config.schema import Config
-from pipeline.data import preparing, sifting, table, text
+from pipeline.data import preparing, table, text
 from pipeline.data.assignment import assign
-from pipeline.data.splits import Unusable, told_equal
+from pipeline.data.splits import Unusable, account, accounted, by_kind, told_equal
 from pipeline.project import paths
 from pipeline.project.errors import DataError
 
@@ -19,26 +20,18 @@ MARGIN = 1.1  # of the share that is written, so that some more such rows do no 
 
 @dataclass(frozen=True)
 class Account:
-    rows: int
-    kept: int
-    dropped: dict[str, int]  # rule → rows
+    counts: dict[str, Any]  # as splits.accounted has it
     unusable: list[Unusable]
     equal: dict[str, int]  # as table.equal_rows has it
 
     @property
     def share(self) -> float:
         """Of the rows that data.prepare.max_quarantined has to allow, a little more than are to be set apart."""
-        return min(math.ceil(1e4 * MARGIN * len(self.unusable) / self.rows) / 1e4, ALL)
+        return min(math.ceil(1e4 * MARGIN * len(self.unusable) / self.counts["in"]) / 1e4, ALL)
 
     def told(self) -> str:
-        """ "2,000 rows = 1,990 kept + 10 set apart", and what for."""
-        line = f"{self.rows:,} rows = {self.kept:,} kept + {len(self.unusable):,} set apart"
-        dropped = {rule: rows for rule, rows in self.dropped.items() if rows}
-        if dropped:
-            line += (
-                f" + {sum(dropped.values()):,} dropped ({', '.join(f'{rule} {n:,}' for rule, n in dropped.items())})"
-            )
-        lines = [line, *(f"  {one}" for one in sifting.by_reason(self.unusable))]
+        """ "2,000 rows in = 1,990 kept + 10 set apart", and what for."""
+        lines = [account(self.counts), *by_kind({"the file": self.unusable})]
         if self.equal["rows"]:
             lines.append(f"  {told_equal(self.equal)} (data.prepare.duplicates: drop leaves the first)")
         return "\n".join(lines)
@@ -52,23 +45,21 @@ def rehearse(path: Path, config: Config) -> Account:
         raw = Path(tempfile.mkdtemp(dir=paths.scratch()))
         (name,) = config.data.source.files
         (raw / name).symlink_to(path.resolve())
-        account = of_texts(raw, config) if config.data.kind == "text" else of_table(raw, config)
+        found = of_texts(raw, config) if config.data.kind == "text" else of_table(raw, config)
     finally:
         preparing.clear_scratch()
-    if len(account.unusable) > HALF * account.rows:
+    if len(found.unusable) > HALF * found.counts["in"]:
         raise DataError(
-            f"most rows of {path} can't be used.\n{account.told()}\n"
+            f"most rows of {path} can't be used.\n{found.told()}\n"
             "Correct the file, name another target, or give those columns the type ignore in params.yaml"
         )
-    return account
+    return found
 
 
 def of_table(raw: Path, config: Config) -> Account:
     done = table.prepare(raw, config)
-    kept = sum(len(split.rows) for split in done.splits.values())
     unusable = [row for split in done.splits.values() for row in split.quarantined]
-    rows = kept + len(unusable) + sum(done.dropped.values())
-    return Account(rows, kept, done.dropped, unusable, done.statistics["equal"])
+    return Account(accounted(done), unusable, done.statistics["equal"])
 
 
 def of_texts(raw: Path, config: Config) -> Account:
@@ -76,6 +67,6 @@ def of_texts(raw: Path, config: Config) -> Account:
     settings = config.data.prepare
     corpus, blank = text.usable(raw, config.data)
     assign(corpus.targets, settings.split.validation, settings.split.test, corpus.groups, corpus.times)
-    kept = len(corpus.texts)
-    rows = kept + len(corpus.unusable) + blank
-    return Account(rows, kept, {"blank": blank}, corpus.unusable, {"rows": 0, "apart": 0})
+    kept, bad = len(corpus.texts), len(corpus.unusable)
+    counts = {"in": kept + bad + blank, "kept": kept, "quarantined": bad}
+    return Account(counts | ({"dropped": {"blank": blank}} if blank else {}), corpus.unusable, {"rows": 0, "apart": 0})

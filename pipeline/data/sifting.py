@@ -1,17 +1,14 @@
 """Which rows of a table can be used: the others are quarantined with the reason, or dropped by a stated rule."""
 
-import re
-
 import numpy as np
 import polars as pl
 
 from pipeline.config.data import PrepareTable
 from pipeline.data.parsing import BLANK, GAP, HASH, MOST_QUARANTINED, TARGET, WRONG, Check, Parsed
-from pipeline.data.splits import Unusable
+from pipeline.data.splits import Unusable, by_kind, least_share
 from pipeline.project.errors import DataError
 
 FEWEST = 3  # rows of a class: one for each split
-SHOWN = 8  # kinds of reasons in a message
 
 
 def targets_of(parsed: Parsed, settings: PrepareTable) -> tuple[np.ndarray, list[str], np.ndarray]:
@@ -71,12 +68,12 @@ def set_apart(parsed: Parsed, wrong: np.ndarray, most: float) -> list[Unusable]:
         )
     unusable = parsed.unusable(wrong) if bad else []
     if bad > most * total:
-        reasons = "\n".join(f"  {line}" for line in by_reason(unusable))
-        share = f"{bad / total + 5e-5:.4f}"
-        choice = f", or set data.prepare.max_quarantined to {share} in params.yaml" if bad < total else ""
+        reasons = "\n".join(by_kind({"the file": unusable}))
+        choice = f", or set data.prepare.max_quarantined to {least_share(bad / total)} in params.yaml"
         raise DataError(
             f"{bad:,} of {total:,} rows ({bad / total:.2%}) can't be used; data.prepare.max_quarantined allows "
-            f"{most:.2%}.\n{reasons}\nCorrect the file, give the column another type in data.prepare.columns{choice}"
+            f"{most:.2%}.\n{reasons}\nCorrect the file, give the column another type in data.prepare.columns"
+            + (choice if bad < total else "")
         )
     return unusable
 
@@ -86,15 +83,3 @@ def only_first(wrong: np.ndarray) -> np.ndarray:
     first = np.argmax(wrong >= 0)
     one[first] = wrong[first]
     return one
-
-
-def by_reason(unusable: list[Unusable]) -> list[str]:
-    """ "5 rows, the first: line 6: column 'age' holds 'old'; it needs …" for each kind of reason."""
-    kinds: dict[str, list[str]] = {}
-    for one in unusable:
-        kind = re.sub(r" holds .*; it needs ", " holds …; it needs ", one.reason.partition(": ")[2], flags=re.DOTALL)
-        kinds.setdefault(kind, []).append(one.reason)
-    ordered = sorted(kinds.values(), key=len, reverse=True)
-    lines = [f"{len(some):,} rows, the first: {some[0]}" if len(some) > 1 else f"1 row: {some[0]}" for some in ordered]
-    rest = sum(map(len, ordered[SHOWN:]))
-    return lines[:SHOWN] + ([f"{rest:,} rows for {len(lines) - SHOWN:,} other reasons"] if rest else [])

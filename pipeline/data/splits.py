@@ -1,7 +1,10 @@
 """Splits of a dataset, and what must hold between them before anything is trained."""
 
 import hashlib
-from collections.abc import Mapping
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ import numpy as np
 from pipeline.project.errors import DataError
 
 NAMES = ("train", "val", "test")
+KINDS, SOME = 10, 3  # of faults, and rows of each, that a message names
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class Unusable:
     row: int
     reason: str
     record: bytes
+    kind: str = ""  # of the reason, without the names and numbers of this row: what faults are counted by
 
 
 @dataclass(frozen=True)
@@ -63,12 +68,34 @@ def counts(splits: Mapping[str, Split]) -> dict[str, int]:
     return {"in": kept + quarantined, "kept": kept, "quarantined": quarantined}
 
 
+def account(counts: Mapping[str, Any]) -> str:
+    """ "2,000 rows in = 1,990 kept + 7 set apart + 3 dropped (blank 1, duplicates 2)"."""
+    line = f"{counts['in']:,} rows in = {counts['kept']:,} kept + {counts['quarantined']:,} set apart"
+    if dropped := counts.get("dropped"):
+        rules = ", ".join(f"{rule} {rows:,}" for rule, rows in dropped.items())
+        line += f" + {sum(dropped.values()):,} dropped ({rules})"
+    return line
+
+
 def told_equal(equal: Mapping[str, int]) -> str:
     """Of rows that are equal to an earlier one, and of those among them whose earlier one is on another side."""
     line = f"rows that are equal to an earlier one: {equal['rows']:,}, kept on one side of the split"
     if equal["apart"]:
         line += f" but for {equal['apart']:,}, whose class has too few different rows to be in each split so"
     return line
+
+
+def accounted(prepared: Prepared) -> dict[str, Any]:
+    """in = kept + quarantined + those that each rule dropped."""
+    found, dropped = counts(prepared.splits), {rule: rows for rule, rows in prepared.dropped.items() if rows}
+    if not dropped:
+        return found
+    return found | {"in": found["in"] + sum(dropped.values()), "dropped": dropped}
+
+
+def faults(splits: Mapping[str, Split]) -> dict[str, int]:
+    """How many rows were set apart for each kind of reason, the most frequent first."""
+    return dict(Counter(kind_of(one) for split in splits.values() for one in split.quarantined).most_common(KINDS))
 
 
 def check(splits: Mapping[str, Split], labels: list[str], max_quarantined: float) -> None:
@@ -83,13 +110,39 @@ def refuse_too_many_unusable(splits: Mapping[str, Split], most: float) -> None:
     total = counts(splits)
     if total["quarantined"] <= most * total["in"]:
         return
-    name, first = next((name, row) for name, split in splits.items() for row in split.quarantined)
     share = total["quarantined"] / total["in"]
+    faults = "\n".join(by_kind({name: split.quarantined for name, split in splits.items()}))
     raise DataError(
         f"{total['quarantined']:,} of {total['in']:,} rows ({share:.2%}) can't be used; data.prepare.max_quarantined "
-        f"allows {most:.2%}.\nThe first is row {first.row} of {name}: {first.reason}.\n"
-        f"Correct the data, or accept the loss: set data.prepare.max_quarantined to {share + 5e-5:.4f} in params.yaml"
+        f"allows {most:.2%}.\n{faults}\n"
+        f"Correct the data, or accept the loss: set data.prepare.max_quarantined to {least_share(share)} in params.yaml"
     )
+
+
+def least_share(share: float) -> float:
+    """Of four digits, rounded up: as data.prepare.max_quarantined it lets pass."""
+    return math.ceil(share * 1e4) / 1e4
+
+
+def by_kind(unusable: Mapping[str, Sequence[Unusable]]) -> list[str]:
+    """Lines: how many rows have each kind of fault, the most frequent first, and some of each. By name of the split."""
+    kinds: dict[str, list[str]] = {}
+    for name, rows in unusable.items():
+        for one in rows:
+            where = "" if one.kind else f"row {one.row} of {name}: "
+            kinds.setdefault(kind_of(one), []).append(where + one.reason)
+    ordered = sorted(kinds.items(), key=lambda found: -len(found[1]))
+    lines = []
+    for kind, reasons in ordered[:KINDS]:
+        such = ", such as" if len(reasons) > SOME else ""
+        lines += [f"  {len(reasons):,} × {kind}{such}", *(f"      {reason}" for reason in reasons[:SOME])]
+    left = sum(len(reasons) for _, reasons in ordered[KINDS:])
+    return [*lines, f"  {left:,} of other kinds"] if left else lines
+
+
+def kind_of(one: Unusable) -> str:
+    """Its kind, or its reason without the place, the numbers and what is quoted."""
+    return one.kind or re.sub(r"\d[\d.,]*|(['\"]).*?\1", "…", one.reason.partition(": ")[2] or one.reason)
 
 
 def refuse_leaks(splits: Mapping[str, Split]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipeline.data import records
+from pipeline.data import records, vocabulary
 from pipeline.data.assignment import TEST, TRAIN, VAL, assign
 from pipeline.data.splits import Fold, Prepared, Split, Unusable, check
 from pipeline.encoders import text as encoding
@@ -62,10 +62,15 @@ def prepared(
     check(splits, corpus.labels, max_quarantined)
     if encoder["task"] == "regression":
         encoder = encoder | {"target": spread(splits["train"].targets)}
-    statistics = about(encoder, splits["train"]) | {"alike": alike}
+    train = np.flatnonzero(sides == TRAIN)
+    unknown = vocabulary.about(encoder, inputs[train], (corpus.texts[i] for i in train))
+    statistics = about(encoder, splits["train"]) | {"alike": alike} | unknown
+    encoder = encoder | {"unknown_tokens": unknown["unknown_tokens"]}  # so that /health can tell
+    folder = Path(tempfile.mkdtemp(dir=paths.scratch()))
     texts = pl.LazyFrame({encoder["column"]: corpus.texts})
-    tests = records.write(texts, np.flatnonzero(sides == TEST), Path(tempfile.mkdtemp(dir=paths.scratch())))
-    files = {"pretrained.safetensors": raw / "encoder/model.safetensors", **tests}
+    tests = records.write(texts, np.flatnonzero(sides == TEST), folder)
+    learned = records.write_train(corpus.texts, corpus.rows, train, folder)
+    files = {"pretrained.safetensors": raw / "encoder/model.safetensors", **tests, **learned}
     examples = [{encoder["column"]: corpus.texts[i]} for i in np.flatnonzero(sides == TEST)[:EXAMPLES]]
     return Prepared(splits, encoder, statistics, examples, files)
 

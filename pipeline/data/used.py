@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from pipeline.encoders import image
+from pipeline.encoders import picture
 from pipeline.project.errors import DataError
 
 KEYS = {"text": "text", "behaviour": "items"}
@@ -17,7 +17,7 @@ def raw(encoder: dict[str, Any], kind: str, record: bytes) -> Any:
     if kind != encoder["kind"]:
         raise DataError(f"the record is of the kind {kind!r}; this data needs {encoder['kind']!r}")
     if kind == "image":
-        return image.read(record, tuple(encoder["shape"]))
+        return picture.read(record, encoder)
     try:
         value = json.loads(record)
         return value[KEYS[kind]] if kind in KEYS else value

@@ -1,16 +1,13 @@
 """Pictures: numbers that are whole and in 0..255, kept as bytes; or picture files, resized to the encoder's shape."""
 
-import io
 import math
 import reprlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from pipeline.encoders.picture import read
 from pipeline.project.errors import DataError
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 Shape = tuple[int, ...]
 
@@ -23,7 +20,7 @@ def encode(encoder: dict[str, Any], records: Any) -> np.ndarray:
     """
     shape = tuple(encoder["shape"])
     if isinstance(records, list) and records and all(isinstance(record, bytes) for record in records):
-        return np.stack([read(record, shape, f"record {row}: ") for row, record in enumerate(records)])
+        return np.stack([read(record, encoder, f"record {row}: ") for row, record in enumerate(records)])
     array = as_numbers(records)
     if array is None:
         raise DataError(odd_one(records, shape))
@@ -36,30 +33,6 @@ def encode(encoder: dict[str, Any], records: Any) -> np.ndarray:
 def decode(encoder: dict[str, Any], inputs: np.ndarray) -> list[str]:
     """A picture has no line of text: an empty one for each."""
     return [""] * len(inputs)
-
-
-def read(content: bytes, shape: Shape, name: str = "") -> np.ndarray:
-    """The content of a picture file → uint8 (C, H, W), as upright() has it."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(io.BytesIO(content)) as picture:
-            return upright(picture, shape)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # Pillow's, by format
-        reason = "of no known kind" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise DataError(f"{name}no picture that can be read: {reason}") from None
-
-
-def upright(picture: "Image.Image", shape: Shape) -> np.ndarray:
-    """uint8 (C, H, W): turned as its file says, grey or RGB, resized to `shape`. `picture` itself may be changed."""
-    from PIL import Image, ImageOps
-
-    channels, height, width = shape
-    ImageOps.exif_transpose(picture, in_place=True)
-    plain = picture.convert("L" if channels == 1 else "RGB")
-    if plain.size != (width, height):
-        plain = plain.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(plain).reshape(height, width, channels).transpose(2, 0, 1)
 
 
 def as_numbers(records: Any) -> np.ndarray | None:

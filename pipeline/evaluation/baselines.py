@@ -25,13 +25,26 @@ FEATURES = 100_000  # words and pairs of words
 SURE = 1e-7  # the least probability that a baseline gives, so that its logits are finite
 SEED = 0  # of the choice of rows and of scikit-learn; not the run's seed, for a baseline is the same for all nets
 
+TF_IDF = "tf_idf"
+# Scripts that write no spaces between words: Thai, Lao, Burmese, Khmer, kana and Chinese characters
+UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+WORD = rf"[{UNSPACED}]|[^\W{UNSPACED}]+"  # there a character is one; words of one letter too
+
 Split = dict[str, Tensor]
+Texts = tuple[dict[int, str], list[str]]  # as records.texts has them
 
 
-def baselines(encoder: dict[str, Any], load_train: Callable[[], Split], test: Split, rows: int) -> dict[str, OutputsOf]:
+def baselines(
+    encoder: dict[str, Any], load_train: Callable[[], Split], test: Split, rows: int, texts: Texts | None = None
+) -> dict[str, OutputsOf]:
     """Name → outputs for inputs (B, …), as Bundle.outputs gives them; fitted on at most `rows` rows of train.
 
     Those of a ranking are fitted on the histories in the test inputs: all that the users did before the item asked for.
+    TF_IDF reads `texts`, those of train by their rows and those of test: its inputs are then places (B,) in the test
+    split; without them it reads what the net's tokens say.
     """
     if encoder["task"] == "ranking":
         return of_ranking(test["inputs"], len(encoder["labels"]))
@@ -42,9 +55,9 @@ def baselines(encoder: dict[str, Any], load_train: Callable[[], Split], test: Sp
         simple = {"majority": majority(train["targets"], len(encoder["labels"]))}
     classes = len(encoder["labels"])
     seen = some(train, min(rows, TEXTS // max(1, classes)) if encoder["kind"] == "text" else rows)
-    if encoder["kind"] not in FITTED or classes > MOST_CLASSES or len(seen["targets"].unique()) < 2:
+    if encoder["kind"] not in ("text", "table") or classes > MOST_CLASSES or len(seen["targets"].unique()) < 2:
         return simple
-    return simple | FITTED[encoder["kind"]](encoder, seen)
+    return simple | (of_text(encoder, seen, texts) if encoder["kind"] == "text" else of_table(encoder, seen))
 
 
 def of_ranking(histories: Tensor, items: int) -> dict[str, OutputsOf]:
@@ -71,21 +84,26 @@ def some(split: Split, rows: int) -> Split:
     return {name: tensor[chosen] for name, tensor in split.items()}
 
 
-def of_text(encoder: dict[str, Any], train: Split) -> dict[str, OutputsOf]:
-    """Words and pairs of words, weighted (TF-IDF), and a linear model on what the net's tokens say."""
+def of_text(encoder: dict[str, Any], train: Split, texts: Texts | None) -> dict[str, OutputsOf]:
+    """Words and pairs of words, weighted (TF-IDF), and a linear model on them."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.pipeline import make_pipeline
 
-    texts = decode(encoder, train["inputs"].numpy())
-    if not any(re.search(r"\w", text) for text in texts):
+    seen = decode(encoder, train["inputs"].numpy())
+    if texts:
+        seen = [texts[0].get(row, said) for row, said in zip(train["rows"].tolist(), seen, strict=True)]
+    if not any(re.search(r"\w", text) for text in seen):
         return {}
-    # Words of one letter too: tokenizers part Chinese into such
-    words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\w+", sublinear_tf=True, max_features=FEATURES)
+    words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=WORD, sublinear_tf=True, max_features=FEATURES)
     regression = encoder["task"] == "regression"
     linear = Ridge(solver="sparse_cg") if regression else LogisticRegression(C=4.0, max_iter=1000)
-    model = make_pipeline(words, linear).fit(texts, wanted(encoder, train))
-    return {"tf_idf": outputs_of(encoder, model, lambda inputs: decode(encoder, inputs))}
+    model = make_pipeline(words, linear).fit(seen, wanted(encoder, train))
+
+    def asked(inputs: np.ndarray) -> list[str]:
+        return [texts[1][place] for place in inputs] if texts else decode(encoder, inputs)
+
+    return {TF_IDF: outputs_of(encoder, model, asked)}
 
 
 def of_table(encoder: dict[str, Any], train: Split) -> dict[str, OutputsOf]:
@@ -109,9 +127,6 @@ def categorical(encoder: dict[str, Any]) -> list[int]:
     sizes = [len(column["values"]) + 1 for column in encoder["columns"] if column["type"] == "category"]
     first = encoder["shape"][0] - len(sizes)
     return [first + place for place, size in enumerate(sizes) if size <= MOST_CODES]
-
-
-FITTED = {"text": of_text, "table": of_table}
 
 
 def wanted(encoder: dict[str, Any], train: Split) -> np.ndarray:

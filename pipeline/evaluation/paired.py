@@ -29,6 +29,22 @@ def by_row(bundle: Bundle, test: HeldOut, metric: str) -> np.ndarray:
     return values * evenly(test.targets) if metric == "recall" else values
 
 
+def trivial(test: HeldOut, encoder: dict[str, Any], per_class: list[int], metric: str) -> np.ndarray:
+    """(N,) as by_row, of what says of every row: train's most frequent class, with each as likely as it was; its mean.
+
+    `per_class`: rows of each of the encoder's labels in train.
+    """
+    if encoder["task"] == "regression":
+        errors = test.targets - encoder["target"]["mean"]
+        return np.square(errors) if metric == "rmse" else np.abs(errors)
+    places = places_of(test.targets, encoder["labels"]).numpy()
+    if metric == "loss":
+        likely = np.array([*per_class, 0]) / sum(per_class)  # the last: of a label that train lacks
+        return -np.log(np.maximum(likely[places], LEAST_PROBABILITY))
+    right = (places == np.argmax(per_class)).astype(np.float64)
+    return right * evenly(test.targets) if metric == "recall" else right
+
+
 def evenly(targets: list[str]) -> np.ndarray:
     """(N,) weights of mean 1 that give each class the same: the mean of weighted hits is the mean of the recalls."""
     _, classes, rows = np.unique(targets, return_inverse=True, return_counts=True)

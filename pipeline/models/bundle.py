@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from pipeline.data.encoding import encode
 from pipeline.models import outputs as meaning
-from pipeline.models.network import Network, build
+from pipeline.models.network import Network, build, rows_at_once
 from pipeline.project.errors import DataError
 from pipeline.project.files import digest, read_json, sha256, write_atomically, write_json
 
@@ -56,7 +56,8 @@ class Bundle:
     @torch.inference_mode()
     def outputs(self, inputs: torch.Tensor) -> torch.Tensor:
         """(N, …) tensors as in the store → (N, classes or items) logits, or (N, 1) in a regression; float32."""
-        return self.network(inputs).float()
+        parts = [self.network(part).float() for part in inputs.split(rows_at_once(inputs, max(1, len(inputs))))]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def predict(self, records: Any) -> list[dict[str, Any]]:
         """Raw records, as the encoder takes them → for each what pipeline/models/outputs.py says of its task."""

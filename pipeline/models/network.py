@@ -7,6 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+AT_ONCE = 4 << 20  # bytes of inputs: what a net makes of a picture takes a hundred times as much
+
+
+def rows_at_once(inputs: Tensor, most: int) -> int:
+    """Of `inputs` (N, …), where no gradients are kept: `most`, or fewer of wide ones."""
+    return max(1, min(most, AT_ONCE // max(1, inputs[:1].nbytes)))
+
 
 class Network(nn.Module):
     """Scales on the device, so that pixels are stored, moved and served as bytes: four times less than floats."""

@@ -8,6 +8,8 @@ import polars as pl
 
 from pipeline.config.checking import flatten
 from pipeline.config.schema import HASHED, Config
+from pipeline.data import vocabulary
+from pipeline.evaluation.beaten import beaten
 from pipeline.evaluation.intervals import intervals
 from pipeline.project import paths
 from pipeline.project.tables import number
@@ -47,6 +49,7 @@ def card(
         Part("Task", task(spec)),
         Part("Intended use", said.intended_use or unstated),
         Part("Limits", "\n\n".join(filter(None, (said.limits, measured)))),
+        *warnings(spec, metrics),
         scores(metrics, spec["task"]),
         weakest(metrics),
         slices(),
@@ -68,6 +71,12 @@ def task(spec: dict[str, Any]) -> str:
         "ranking": "A ranked list of items",
     }[spec["task"]]
     return f"{what}; from {spec['kind']} data, inputs {tuple(spec['inputs']['shape'])} of {spec['inputs']['dtype']}."
+
+
+def warnings(spec: dict[str, Any], metrics: dict[str, float]) -> list[Part]:
+    """What speaks against using it."""
+    found = list(filter(None, (beaten(metrics, spec["task"]), vocabulary.warning(spec["statistics"]))))
+    return [Part("Warnings", "\n\n".join(found))] if found else []
 
 
 def scores(metrics: dict[str, float], task: str) -> Part:

@@ -27,6 +27,12 @@ class Measured:
     timed: int  # so many of them
     size_mb: float
 
+    @property
+    def metrics(self) -> dict[str, float]:
+        """As `ratchet evaluate` found them on this test split, those of the classes left out."""
+        tags = self.version.tags.items()
+        return {name: float(value) for name, value in tags if name.startswith(("test/", "baseline/"))}
+
     def metric(self, name: float | str) -> float | None:
         """A number as it is; else as `ratchet evaluate` found it on this test split."""
         if not isinstance(name, str):

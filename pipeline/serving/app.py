@@ -157,6 +157,8 @@ def facts(app: FastAPI, service: Service) -> None:
     def health() -> dict[str, Any]:
         model, problem = service.loaded.model, service.loaded.problem
         about = {"model": model.name, "version": model.version, "digest": model.digest} if model else {}
+        if model and (unknown := model.bundle.encoder.get("unknown_tokens")) is not None:
+            about["unknown_tokens"] = unknown  # share of the tokens of its training texts
         return {"ready": model is not None, **about, "problem": problem}
 
     @app.get("/health", summary="What is served, and what is wrong")

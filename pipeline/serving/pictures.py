@@ -18,6 +18,7 @@ from pydantic import ConfigDict, Field, WithJsonSchema, create_model
 
 from pipeline.data.encoding import encode
 from pipeline.encoders import image as encoding
+from pipeline.encoders.picture import keep_quiet, upright
 from pipeline.serving.bodies import STRICT, Invalid, checked, each, given, invalid, joined
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
@@ -79,11 +80,12 @@ class Pictures:
     def of_file(self, content: bytes, left: int, pixels: int, field: str) -> tuple[np.ndarray, int]:
         """The record, and how many pixels the file has: `left` at most, of the request's `pixels`."""
         size, fault = 0, "the file is no picture of a known format"
+        keep_quiet()
         try:
             with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
                 require_modest(picture, content, left, pixels, field)
                 size, fault = math.prod(picture.size), "no picture that can be read"
-                return encoding.upright(picture, self.shape), size
+                return upright(picture, self.encoder), size
         except Invalid:
             raise
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

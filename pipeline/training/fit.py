@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from pipeline.config.schema import Config
 from pipeline.data import store
-from pipeline.models.network import build
+from pipeline.models.network import build, rows_at_once
 from pipeline.project.errors import TrainingError
 from pipeline.tracking.journal import Journal
 from pipeline.tracking.system import sampled
@@ -65,7 +65,7 @@ def fit(
         trainer.fit(
             task,
             BatchLoader(train, training.batch_size, steps, config.seed, lengths, training.bucket or 1),
-            BatchLoader(val, config.trainer.validation_batch),
+            BatchLoader(val, rows_at_once(val["inputs"], config.trainer.validation_batch)),
             ckpt_path=checkpoint,
             weights_only=True,
         )
