@@ -8,9 +8,8 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pipeline.config import composition
+from pipeline.config.naming import mend_name
 from pipeline.data import proposal
 from pipeline.project import paths
 from pipeline.project.errors import DataError, RatchetError
@@ -36,7 +35,7 @@ def main(arguments: list[str]) -> None:
     kind = options.kind or ("text" if options.text else None)
     if not path.exists():
         raise DataError(f"--data {options.data}: there is no such file or folder")
-    name = proposal.safe_name(options.name or path.stem)
+    name = mend_name(options.name or path.stem)
     if path.is_dir() or kind == "images":
         proposed = proposal.of_images(path, name)
     else:
@@ -51,7 +50,8 @@ def main(arguments: list[str]) -> None:
 def write(params: dict[str, Any], command: str) -> None:
     """Writes params.yaml if the settings compose; what stood there is kept beside it."""
     before = paths.PARAMS.read_bytes() if paths.PARAMS.is_file() else None
-    text = yaml.safe_dump(params, sort_keys=False, allow_unicode=True, width=120)
+    text = composition.dump_yaml(params, width=120)
+    command = "".join(each if each.isprintable() else "?" for each in command)  # of a comment
     try:
         write_text(paths.PARAMS, f"# Written by: {command}\n# What is not here is set in conf/.\n{text}")
         composition.compose()

@@ -1,5 +1,6 @@
 """One function makes every config: conf/ as Hydra composes it, then params.yaml, then overrides."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +19,8 @@ from pipeline.config.lock import read_yaml
 from pipeline.config.schema import Config
 from pipeline.project import paths
 from pipeline.project.errors import ConfigError
+
+REFERENCE = re.compile(r"(?<!\\)\$\{oc\.env:|(\\*)\$\{")  # to the environment | to a setting
 
 
 def compose(overrides: Sequence[str] = ()) -> Config:
@@ -55,6 +58,31 @@ def parse_yaml(text: str) -> Any:
         return OmegaConf.to_container(OmegaConf.create(text))
     except OmegaConfBaseException as error:
         raise ValueError(str(error)) from None
+
+
+class Dumper(yaml.SafeDumper):
+    """Quotes what `parse_yaml` would take for numbers, such as the text 1e-3."""
+
+
+Dumper.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[\d._]+[eE][-+]?\d+$"), list("-+.0123456789"))
+
+
+def dump_yaml(value: Any, **layout: Any) -> str:
+    """The text that composes to this value."""
+    return yaml.dump(literal(value), Dumper=Dumper, allow_unicode=True, sort_keys=False, **layout)
+
+
+def literal(value: Any) -> Any:
+    """With no reference in it: a column may be called ${x}. Those to the environment are never resolved here."""
+    if isinstance(value, dict):
+        return {key: literal(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [literal(one) for one in value]
+    return REFERENCE.sub(escape, value) if isinstance(value, str) else value
+
+
+def escape(reference: re.Match[str]) -> str:
+    return reference[0] if reference[1] is None else f"{2 * reference[1]}\\${{"
 
 
 def parse(overrides: Sequence[str]) -> list[tuple[str, Any]]:
@@ -115,7 +143,9 @@ def resolve(space: DictConfig) -> dict[str, Any]:
     try:
         return OmegaConf.to_container(OmegaConf.create(keep_environment(OmegaConf.to_container(space))), resolve=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(f"a reference in conf/ or params.yaml can't be resolved: {error}") from None
+        raise ConfigError(
+            f"a reference in conf/ or params.yaml can't be resolved: {error}\nA text that holds ${{ is written \\${{"
+        ) from None
 
 
 def keep_environment(node: Any) -> Any:
@@ -123,4 +153,4 @@ def keep_environment(node: Any) -> Any:
         return {key: keep_environment(value) for key, value in node.items()}
     if isinstance(node, list):
         return [keep_environment(value) for value in node]
-    return node.replace("${oc.env:", "\\${oc.env:") if isinstance(node, str) else node
+    return re.sub(r"(?<!\\)((?:\\\\)*)(?=\$\{oc\.env:)", r"\1\\", node) if isinstance(node, str) else node

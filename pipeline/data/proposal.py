@@ -27,12 +27,6 @@ class Proposal:
     shown: str  # for the terminal
 
 
-def safe_name(text: str) -> str:
-    """A name of the registry and of files: letters, digits, dots, dashes."""
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-._")[:100]
-    return name or "mine"
-
-
 def of_file(
     path: Path,
     name: str,
@@ -68,8 +62,10 @@ def of_file(
 
 
 def raw_name(path: Path) -> str:
-    """The file's name in data/raw: its own, or where that has odd characters, one without them."""
-    return path.name if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", path.name) else f"data{path.suffix.lower()}"
+    """The file's name in data/raw: its own, or where that has odd characters, one that any file system takes."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", path.name):
+        return path.name
+    return "data" + re.search(r"(\.[A-Za-z0-9]{1,10}){0,2}$", path.name)[0].lower()
 
 
 def of_task(task: str) -> dict[str, Any]:

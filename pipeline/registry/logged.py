@@ -23,7 +23,8 @@ def log(client: Any, mlflow_id: str, name: str, folder: Path, records: Any, metr
 
     run = client.get_run(mlflow_id)
     with once_each():
-        model = client.create_logged_model(run.info.experiment_id, name, mlflow_id, params=run.data.params)
+        plain = name.replace(".", "_")  # MLflow takes dots in a registered model's name, and not in a logged one's
+        model = client.create_logged_model(run.info.experiment_id, plain, mlflow_id, params=run.data.params)
     with tempfile.TemporaryDirectory(prefix="ratchet-") as place:
         save(Path(place, "model"), model, Bundle.load(folder), folder, records)
         client.log_model_artifacts(model.model_id, str(Path(place, "model")))
