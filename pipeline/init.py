@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.config import composition
 from pipeline.config.naming import mend_name
+from pipeline.config.writing import dump_yaml
 from pipeline.data import proposal
 from pipeline.project import paths
 from pipeline.project.errors import DataError, RatchetError
@@ -50,7 +51,7 @@ def main(arguments: list[str]) -> None:
 def write(params: dict[str, Any], command: str) -> None:
     """Writes params.yaml if the settings compose; what stood there is kept beside it."""
     before = paths.PARAMS.read_bytes() if paths.PARAMS.is_file() else None
-    text = composition.dump_yaml(params, width=120)
+    text = dump_yaml(params, width=120)
     command = "".join(each if each.isprintable() else "?" for each in command)  # of a comment
     try:
         write_text(paths.PARAMS, f"# Written by: {command}\n# What is not here is set in conf/.\n{text}")

@@ -53,6 +53,12 @@ def at(settings: Any, key: str) -> Any:
     return settings
 
 
+def word(settings: Any, key: str) -> str | None:
+    """A name, or None where something else stands."""
+    found = at(settings, key)
+    return found if isinstance(found, str) else None
+
+
 def of_training(settings: dict[str, Any]) -> Iterator[Problem]:
     patience, epochs = at(settings, "training.early_stopping.patience"), at(settings, "training.max_epochs")
     if isinstance(patience, int) and isinstance(epochs, int) and patience >= epochs:
@@ -65,7 +71,7 @@ def of_training(settings: dict[str, Any]) -> Iterator[Problem]:
 
 def of_trainer(settings: dict[str, Any]) -> Iterator[Problem]:
     node, nodes = at(settings, "trainer.node"), at(settings, "trainer.nodes")
-    if isinstance(node, int) and isinstance(nodes, int) and node >= nodes:
+    if isinstance(node, int) and isinstance(nodes, int) and node >= nodes > 0:
         yield "trainer.node", node, f"0 to trainer.nodes - 1 = {nodes - 1}"
     if isinstance(nodes, int) and nodes > 1 and at(settings, "cv") is not None:
         yield "cv", at(settings, "cv"), "null with trainer.nodes > 1: the folds are trained on one node"
@@ -75,7 +81,7 @@ def of_trainer(settings: dict[str, Any]) -> Iterator[Problem]:
 
 
 def of_data_and_model(settings: dict[str, Any]) -> Iterator[Problem]:
-    kind, model = at(settings, "data.kind"), at(settings, "model.name")
+    kind, model = word(settings, "data.kind"), word(settings, "model.name")
     records, takes = RECORDS.get(kind), TAKES.get(model)
     if records and takes and records != takes:
         able = ", ".join(name for name, taken in TAKES.items() if taken == records)
@@ -95,7 +101,7 @@ def of_data_and_model(settings: dict[str, Any]) -> Iterator[Problem]:
 
 
 def of_encoder(settings: dict[str, Any]) -> Iterator[Problem]:
-    model, encoder = at(settings, "model.name"), at(settings, "pretrained.name")
+    model, encoder = word(settings, "model.name"), word(settings, "pretrained.name")
     if model == "bert" and encoder == "none":
         yield "pretrained.name", encoder, "a pretrained encoder: minilm, or hub with pretrained.path"
     if model in TAKES and model != "bert" and encoder not in ("none", None):
@@ -103,14 +109,14 @@ def of_encoder(settings: dict[str, Any]) -> Iterator[Problem]:
 
 
 def task_of(settings: dict[str, Any]) -> str:
-    given = at(settings, "data.prepare.task")
-    return "ranking" if at(settings, "data.kind") == "movielens" else given or "classification"
+    given = word(settings, "data.prepare.task")
+    return "ranking" if word(settings, "data.kind") == "movielens" else given or "classification"
 
 
 def of_task(settings: dict[str, Any]) -> Iterator[Problem]:
     task = task_of(settings)
     for key, known in (("loss.name", LOSSES), ("training.monitor", MONITORS), ("gate.metric", GATES)):
-        given = at(settings, key)
+        given = word(settings, key)
         everywhere = {name for names in known.values() for name in names}
         if task in known and given in everywhere and given not in known[task]:
             yield key, given, f"for {task}: {', '.join(known[task])}"
@@ -125,9 +131,14 @@ def of_minimum(settings: dict[str, Any]) -> Iterator[Problem]:
     known += [f"baseline/{name}/{metric}" for name in BASELINES[task] for metric in METRICS[task]]
     of_class = tuple(f"test/{name}/" for name in BY_CLASS[task])
     for name in (name for pair in minimum.items() for name in pair if isinstance(name, str)):
-        if name not in known and not (of_class and name.startswith(of_class) and not name.endswith("/")):
-            near = difflib.get_close_matches(name, [*known, *of_class], n=1)
-            yield "gate.minimum", name, (f"did you mean {near[0]}? " if near else "") + listed(task)
+        if name not in known and not (of_class and name.startswith(of_class) and name not in of_class):
+            yield "gate.minimum", name, listed(task) + nearest(name, [*known, *of_class])
+
+
+def nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+    label = name.split("/", 2)[-1] if near and near[0].endswith("/") else ""
+    return f". Did you mean {near[0]}{label}?" if near else ""
 
 
 def listed(task: str) -> str:

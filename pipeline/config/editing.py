@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.config.composition import dump_yaml
+from pipeline.config.writing import dump_yaml
 
 Pair = tuple[yaml.Node | None, yaml.Node]  # key and value; the whole file has no key
 
