@@ -1,6 +1,7 @@
 """ratchet evaluate [setting=value …]: score the bundle and its baselines on the test split → reports/."""
 
 import importlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,20 @@ from torch import Tensor
 from pipeline.config.arguments import chosen, stage_parser
 from pipeline.config.schema import Evaluation
 from pipeline.data import records, store
-from pipeline.evaluation import reports
+from pipeline.evaluation import reports, values
 from pipeline.evaluation.baselines import TF_IDF, baselines
 from pipeline.evaluation.beaten import beaten
 from pipeline.evaluation.figures import style
+from pipeline.evaluation.names import without_class
 from pipeline.evaluation.scoring import Result
 from pipeline.models.bundle import Bundle
 from pipeline.project import paths
 from pipeline.project.errors import DataError
-from pipeline.project.files import read_json, write_atomically, write_json
+from pipeline.project.files import read_json, write_atomically
 from pipeline.project.terminal import loud
 from pipeline.tracking import sync
 from pipeline.tracking.journal import Journal
 
-METRICS = paths.REPORTS / "metrics.json"
 MISTAKES = paths.REPORTS / "mistakes.csv"
 SLICES = paths.REPORTS / "slices.csv"
 
@@ -38,10 +39,10 @@ def main(arguments: list[str]) -> None:
     task = importlib.import_module(f"pipeline.evaluation.{encoder['task']}")
     result: Result = task.evaluate(bundle.outputs, split, encoder, settings)
     beside = scores_of_baselines(task, spec, split, encoder, settings)
-    values = result.values | of_baselines(result.headline, beside)
+    found = result.values | of_baselines(result.headline, beside)
     slices = reports.slices(result, store.file(store.SLICES, spec))
 
-    write_json(METRICS, values)
+    values.write(found)
     write_atomically(paths.REPORTS / "predictions.parquet", result.predictions(split["rows"]).write_parquet)
     write_atomically(MISTAKES, reports.mistakes(result, split, encoder, settings.mistakes).write_csv)
     write_atomically(SLICES, slices.write_csv)
@@ -51,15 +52,18 @@ def main(arguments: list[str]) -> None:
     )
 
     with Journal.later(run["run_id"], config.tracking.experiment, config.run_name) as journal:
-        journal.metrics(run["best"]["step"], values)
-        for path in [METRICS, MISTAKES, SLICES, *drawn]:
+        journal.metrics(run["best"]["step"], found)
+        for path in [values.METRICS, values.CLASSES, MISTAKES, SLICES, *drawn]:
             journal.artifact(path, path.relative_to(paths.REPORTS).as_posix())
     if not options.locked:  # else the register stage ships them
         sync.in_background(run["run_id"])
     print(reports.summary(result, beside, slices))
-    if said := beaten(values, encoder["task"]):
+    if said := beaten(found, encoder["task"]):
         print(loud(said))
-    print(f"{METRICS}, predictions.parquet, mistakes.csv, slices.csv, figures/, plots/: {len(split['rows']):,} rows")
+    if problem := without_class(config.gate.minimum, encoder):
+        print(f"warning: {problem}: `ratchet promote` can't decide", file=sys.stderr)
+    files = f"{values.METRICS}, classes.json, predictions.parquet, mistakes.csv, slices.csv, figures/, plots/"
+    print(f"{files}: {len(split['rows']):,} rows")
 
 
 def scores_of_baselines(
@@ -97,8 +101,8 @@ def of_baselines(headline: tuple[str, ...], beside: dict[str, dict[str, float]])
 
 
 def write_plots(folder: Path, result: Result, history: list[dict[str, Any]]) -> None:
-    """What `dvc plots` draws; files of another task, scored here before, go."""
-    tables = result.tables(history)
+    """What `dvc plots` draws: of the plots of other tasks, which dvc.yaml lists too, the header alone."""
+    tables = reports.NO_PLOTS | result.tables(history)
     for name, table in tables.items():
         write_atomically(folder / f"{name}.csv", table.write_csv)
     for old in folder.glob("*.csv"):

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pipeline.config import composition
+from pipeline.config.naming import mend_name
 from pipeline.config.schema import Config
+from pipeline.config.writing import dump_yaml
 from pipeline.data import picture_proposal, proposal, rehearsal, vocabulary
 from pipeline.project import paths
 from pipeline.project.errors import DataError
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> None:
     kind = options.kind or ("text" if options.text else None)
     if not path.exists():
         raise DataError(f"--data {options.data}: there is no such file or folder")
-    name = proposal.safe_name(options.name or path.stem)
+    name = mend_name(options.name or path.stem)
     command = f"ratchet init {shlex.join(arguments)}"
     if path.is_dir() or kind == "images":
         proposed = picture_proposal.of_images(path, name)
@@ -89,7 +89,8 @@ def write_rehearsed(params: dict[str, Any], command: str, file: Path) -> None:
 
 
 def write(params: dict[str, Any], command: str) -> Config:
-    text = yaml.safe_dump(params, sort_keys=False, allow_unicode=True, width=120)
+    text = dump_yaml(params, width=120)
+    command = "".join(each if each.isprintable() else "?" for each in command)  # of a comment
     write_text(paths.PARAMS, f"# Written by: {command}\n# What is not here is set in conf/.\n{text}")
     return composition.compose()
 

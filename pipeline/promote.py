@@ -16,6 +16,7 @@ from pipeline.config import lock
 from pipeline.config.schema import Config, Gate
 from pipeline.data import records
 from pipeline.evaluation.beaten import beaten
+from pipeline.evaluation.names import without_class
 from pipeline.project import paths
 from pipeline.project.errors import RatchetError, RegistryError
 from pipeline.project.files import sha256, write_json, write_text
@@ -116,6 +117,8 @@ def judged(
             f"git checkout {version.tags.get('git.commit', 'COMMIT')[:12]} && dvc checkout)"
         )
     challenger = measured(client, version, test, settings.metric)
+    if problem := without_class(settings.minimum, challenger.encoder):
+        raise Undecided(f"{problem}.\nCorrect it in {paths.PARAMS}, then type: ratchet compose && ratchet promote")
     found = [*gate.alone(settings, challenger), *trivial.certain_gain(settings, client, challenger, test)]
     report = {
         "name": version.name,

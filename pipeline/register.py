@@ -8,6 +8,7 @@ from filelock import FileLock
 from pipeline.config.arguments import chosen, stage_parser
 from pipeline.config.schema import Config
 from pipeline.data import store
+from pipeline.evaluation import values
 from pipeline.models.bundle import Bundle
 from pipeline.project import paths
 from pipeline.project.errors import DataError
@@ -24,7 +25,7 @@ CARD = paths.REPORTS / pages.NAME
 def main(arguments: list[str]) -> None:
     config = chosen(stage_parser("register", __doc__).parse_intermixed_args(arguments))
     bundle, run = Bundle.load(paths.BUNDLE), read_json(paths.RUN, "train")
-    metrics = read_json(paths.REPORTS / "metrics.json", "evaluate")
+    metrics = values.read()
     if run["bundle_digest"] != bundle.digest:
         raise DataError(f"{paths.RUN} and {paths.BUNDLE} are of two trainings.\nType: dvc repro --force train")
     Journal.later(run["run_id"], config.tracking.experiment, config.run_name).close()
@@ -50,7 +51,7 @@ def register(
     def parts() -> tuple[Any, dict[str, str], str]:
         """The model as MLflow logged it, and its version's tags and description: kept if the version is tried again."""
         spec = store.load_spec()
-        summary = {key: f"{value:.6g}" for key, value in metrics.items() if is_summary(key)}
+        summary = {key: f"{value:.6g}" for key, value in metrics.items() if values.is_headline(key)}
         tags = origin.tags(config, bundle.digest, run, spec) | summary
         settings = origin.stored_settings(client, mlflow_id) or config.model_dump(mode="json")
         told = card(config, spec, metrics, run, tags, settings, champion(client, name))
@@ -70,8 +71,3 @@ def champion(client: Any, name: str) -> Champion | None:
         return None
     settings = origin.stored_settings(client, version.run_id) if origin.found_run(client, version.run_id) else None
     return Champion(version.version, version.tags.get("data.fingerprint", ""), settings)
-
-
-def is_summary(metric: str) -> bool:
-    """Not of a single class: there may be thousands."""
-    return metric.startswith("baseline/") or metric.count("/") == 1

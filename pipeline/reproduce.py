@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.checking import flatten
+from pipeline.evaluation import values
 from pipeline.models.bundle import DESCRIPTION
 from pipeline.project import paths
 from pipeline.project.errors import RatchetError
@@ -125,7 +126,7 @@ def of_bundle(bundle: Path, project: Path, exact: bool) -> Iterator[Difference]:
 
 
 def of_metrics(told: dict[str, Any], project: Path, tolerance: float) -> Iterator[Difference]:
-    metrics = read_json(project / paths.REPORTS / "metrics.json", "evaluate")
+    metrics = values.read(project)
     for name, value in told["metrics"].items():
         if name.startswith("test/") and not close(value, metrics.get(name, math.nan), tolerance):
             yield name, value, metrics.get(name)

@@ -9,6 +9,7 @@ import polars as pl
 import yaml
 from PIL import Image
 
+from pipeline.config.writing import Dumper
 from tests import digits, texts
 from tests.conftest import use
 
@@ -46,7 +47,8 @@ def params(project: Path, scenario: str, **settings: Any) -> None:
 def more(project: Path, **settings: Any) -> None:
     """Adds to what `ratchet init` wrote."""
     written = yaml.safe_load((project / "params.yaml").read_text())
-    (project / "params.yaml").write_text(yaml.safe_dump(written | settings | {"tracking": {"wait_seconds": 0}}))
+    whole = written | settings | {"tracking": {"wait_seconds": 0}}
+    (project / "params.yaml").write_text(yaml.dump(whole, Dumper=Dumper))  # the text 1e-3 stays a text
 
 
 def mirrored(folder: Path, files: dict[str, bytes]) -> dict[str, Any]:

@@ -21,16 +21,20 @@ from tests.conftest import Ratchet
 
 STAGES = ["compose", "download", "preprocess", "train", "evaluate", "register", "promote"]
 
+AREA = "${area}"
+ODD = ["a", "a.b", "__proto__", "constructor", "1e-3", "\\${x}", "${oc.env:HOME}", "{😀'", "- #:", "null"]
+
 
 def houses(folder: Path, rows: int = 240) -> Path:
-    """A regression of numbers, a category with odd values, and gaps; the price follows from them."""
+    """A regression of numbers, a category with odd values, and gaps; the price follows from them. Any name is one."""
     chance = np.random.default_rng(0)
     area = chance.integers(30, 200, rows)
     town = chance.choice(["Zürich", "北京", 'the "old" town'], rows)
     price = 3000.0 * area + 200_000 * (town == "北京") + chance.normal(0, 5000, rows)
-    frame = pl.DataFrame({"id": range(rows), "area": area, "Town, quarter": town, "price": price.round()})
-    frame = frame.with_columns(area=pl.when(pl.col("id") % 17 == 3).then(None).otherwise("area"))
-    file = folder / "houses 2024.csv"
+    odd = {name: (area + place) // 20 for place, name in enumerate(ODD)}
+    frame = pl.DataFrame({"id": range(rows), AREA: area, "Town, quarter": town, **odd, "price": price.round()})
+    frame = frame.with_columns(pl.when(pl.col("id") % 17 == 3).then(None).otherwise(AREA).alias(AREA))
+    file = folder / "houses.2024 数据.csv"
     frame.write_csv(file)
     return file
 
@@ -57,13 +61,15 @@ def test_a_table_of_ones_own_from_init_to_predictions(project: Path, run: Callab
         by_row = paired.by_row(Bundle.load(project / "models/bundle"), asked, score).mean()
         assert paired.value(by_row, score) == pytest.approx(metrics[f"test/{score}"], rel=1e-6)
 
-    model = mlflow.pyfunc.load_model("models:/houses-2024@champion")
+    model = mlflow.pyfunc.load_model("models:/houses.2024-数据@champion")
     (cheap, dear) = model.predict(
-        pd.DataFrame({"id": [1.0, 2.0], "area": [40.0, 190.0], "Town, quarter": ["Zürich", "北京"]})
+        pd.DataFrame({AREA: [40.0, 190.0], "Town, quarter": ["Zürich", "北京"], **{name: [2.0, 9.5] for name in ODD}})
     )["value"]
     assert cheap < 300_000 < dear
 
-    shuffled = pl.read_csv(file).select("Town, quarter", "price", "area").head(50)  # any order, more and fewer columns
+    shuffled = (
+        pl.read_csv(file).select("Town, quarter", "price", *ODD[::-1], AREA).head(50)
+    )  # any order, more and fewer columns
     other = project.parent / "new.jsonl"
     shuffled.write_ndjson(other)
     run("predict", str(other), "--bundle", "models/bundle", "--out", str(project / "out.jsonl"))

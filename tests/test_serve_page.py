@@ -13,6 +13,7 @@ from tests import browser, untrained
 from tests.browser import expect
 from tests.conftest import clone
 from tests.services import Service
+from tests.test_serving_forms import ODD
 
 KINDS = ["image", "table", "behaviour"]
 
@@ -25,7 +26,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, project_files: list[str]) 
 @pytest.fixture(scope="module")
 def served(project: Path) -> Iterator[tuple[Service, dict[str, str]]]:
     browser.program()  # else skipped
-    with untrained.served(project, KINDS) as served:
+    with untrained.served(project, [*KINDS, "odd"]) as served:
         yield served
 
 
@@ -107,3 +108,20 @@ def sent(operation: Locator, status: str) -> dict:
     answer = waited.value.json()
     expect(operation.locator(".answer")).to_contain_text(next(iter(answer)))
     return answer
+
+
+def test_columns_of_any_name_have_their_own_errors_and_are_empty_when_cleared(page: Page, project: Path, served):
+    service, digests = served
+    untrained.swap(service, project, digests["odd"])
+    page.goto(service.uri)
+    page.locator("#examples button").last.click()
+    expect(page.locator("#right")).to_be_visible()
+    filled = [page.get_by_label(name, exact=True).input_value() for name in ODD]
+    assert "" not in filled
+    field = page.get_by_label("a.b", exact=True)
+    field.fill("soon")
+    page.locator("#predict").click()
+    expect(page.locator(".error:not(:empty)")).to_have_count(1)
+    assert field.get_attribute("aria-invalid") == "true"
+    page.locator("#clear").click()
+    assert [page.get_by_label(name, exact=True).input_value() for name in ODD] == ["", "", "", ""]

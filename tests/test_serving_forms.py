@@ -32,9 +32,9 @@ from tests.conftest import REPOSITORY
 LIMITS = {"pixels": 100_000, "records": 50}
 # A category of numbers, as pandas writes them where one is missing, and of words
 LINES = [f"{row / 2},{('Oslo', 'Rome', '北京')[row % 3]},{row % 2 + 1}.0,{row % 28 + 1}.02.2024" for row in range(60)]
-HEADER = "age,city,class,since,y"
 COLUMNS = {"age": "number", "city": "category", "class": "category", "since": "date"}
-KINDS = ["image", "text", "behaviour", "table", "regression", "drop"]
+ODD = {"a": "number", "__proto__": "category", "constructor": "category", "a.b": "date"}  # the same cells
+KINDS = ["image", "text", "behaviour", "table", "regression", "drop", "odd"]
 
 
 def made(kind: str, folder: Path) -> tuple[dict[str, Any], list[Any]]:
@@ -57,12 +57,13 @@ def made(kind: str, folder: Path) -> tuple[dict[str, Any], list[Any]]:
         file = folder / "own.csv"
         rows = [f"{line},{target}" for line, target in zip(LINES, targets, strict=True)]
         rows[:3] = rows[:3] if kind == "drop" else [f",Oslo,,,{targets[0]}", *rows[1:3]]
-        file.write_bytes(test_table.csv(rows, HEADER))
+        columns = ODD if kind == "odd" else COLUMNS
+        file.write_bytes(test_table.csv(rows, ",".join([*columns, "y"])))
         more = {
             "task": "regression" if regression else "classification",
             "missing": "drop" if kind == "drop" else "fill",
         }
-        done = table.prepare(folder, SimpleNamespace(data=test_table.own(file, COLUMNS, "y", **more)))
+        done = table.prepare(folder, SimpleNamespace(data=test_table.own(file, columns, "y", **more)))
     return done.encoder, done.examples
 
 
@@ -208,6 +209,9 @@ REFUSED = [
     ("behaviour", body({"items": ["1"] * 10_001}), "items", "list of up to 10,000"),
     ("behaviour", body({"items": [None] * 10_000}), "items.0", "None was given"),
     # table
+    ("odd", b'{"a": "x"}', "a", "'x' was given; it needs a finite number"),
+    ("odd", b'{"a.b": 5}', "a.b", "5 was given; it needs a date"),
+    ("odd", b'{"__proto__": {}}', "__proto__", "{} was given"),
     ("table", b'{"agee": 1}', "agee", "no column 'agee'. Did you mean 'age'?"),
     ("table", b'{"age": NaN}', "", "NaN was given"),
     ("table", b'{"age": -Infinity}', "", "-Infinity was given"),

@@ -18,7 +18,14 @@ from tests.conftest import REPOSITORY
 from tests.services import Service, serving
 from tests.test_serving_forms import made
 
-NETS = {"image": "mlp", "behaviour": "behaviour", "table": "table", "regression": "table", "text": "bert"}
+NETS = {
+    "image": "mlp",
+    "behaviour": "behaviour",
+    "table": "table",
+    "regression": "table",
+    "odd": "table",
+    "text": "bert",
+}
 
 
 @contextmanager

@@ -1,18 +1,22 @@
 """Every mistake in the settings, found together and explained: what was given, what is allowed, the nearest name."""
 
+import copy
 import difflib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pipeline.config.combinations import impossible
 from pipeline.config.schema import Config
 from pipeline.project.errors import ConfigError
 from pipeline.project.secrets import redact, secret_values
+
+Problem = tuple[str, Any, str, list[str]]  # key, given, allowed, the names that stand beside it in conf/
+SECTIONS = ("model_type", "model_attributes_type", "dict_type")  # pydantic's word for what is no mapping
 
 
 def checked(settings: dict[str, Any], known: Any) -> Config:
@@ -27,45 +31,105 @@ def checked(settings: dict[str, Any], known: Any) -> Config:
     try:
         config = Config.model_validate(settings)
     except ValidationError as error:
-        problems += [explain(mistake, settings, known) for mistake in error.errors()]
+        problems += explained(error.errors(), settings, known, Config)
     if problems:
         raise ConfigError(report(problems))
     return config
 
 
-def explain(mistake: dict[str, Any], settings: Any, known: Any) -> tuple[str, Any, str, list[str]]:
-    """(key, given, allowed, the names that stand beside it in conf/) of one of pydantic's errors."""
-    keys, node, near = [], settings, known
-    last = len(mistake["loc"]) - 1
+def explained(mistakes: list[dict[str, Any]], settings: Any, known: Any, model: type[BaseModel]) -> Iterator[Problem]:
+    """A problem for each key, though each member of a union says by itself what it needs."""
+    by_key: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for mistake in mistakes:
+        by_key.setdefault(keys_of(mistake, settings), []).append(mistake)
+    strangers = {keys for keys, (first, *_) in by_key.items() if first["type"] == "extra_forbidden"}
+    for keys, (first, *others) in by_key.items():
+        key, given = ".".join(map(str, keys)), follow(settings, keys)
+        if keys in strangers:
+            beside = settings_at(known, keys[:-1])
+            near = [name for name in beside if (*keys[:-1], name) not in strangers]
+            yield key, given, stranger(keys, settings, beside, near), near
+        elif first["type"] in ("union_tag_invalid", "union_tag_not_found"):
+            part = first["ctx"]["discriminator"].strip("'")
+            tags = re.findall("'([^']+)'", first["ctx"].get("expected_tags", ""))
+            allowed = f"one of {names(tags)}" if tags else "a value is required"
+            yield f"{key}.{part}", follow(given, (part,)), allowed, tags
+        elif first["type"] == "missing":
+            yield key, None, "a value is required", []
+        elif given == "???":
+            yield key, given, "a value is required; for data of your own, `ratchet init --data PATH` writes it", []
+        elif first["type"] in SECTIONS:
+            yield key, given, f"it holds settings by name: {names(settings_at(known, keys) or ['{NAME: VALUE}'])}", []
+        else:
+            yield (
+                key,
+                given,
+                allowed_of([first, *others]) + (" or null" if takes_null(keys, settings, model) else ""),
+                [],
+            )
+
+
+def keys_of(mistake: dict[str, Any], settings: Any) -> tuple[Any, ...]:
+    """The place of one of pydantic's errors, without the names that it gives to the members of unions."""
+    keys, node, last = [], settings, len(mistake["loc"]) - 1
     for position, part in enumerate(mistake["loc"]):
         inside = (isinstance(node, dict) and part in node) or (isinstance(node, list) and isinstance(part, int))
-        if not inside and position < last:
-            continue  # pydantic names the member of a union, which is no key
-        keys.append(str(part))
-        node = node[part] if inside else None
-        if position < last:
-            near = near[part] if isinstance(near, dict) and part in near else {}
-    key = ".".join(keys)
-    if mistake["type"] == "extra_forbidden":
-        siblings = sorted(near) if isinstance(near, dict) else []
-        return key, node, f"no such setting; the settings here are {names(siblings)}", siblings
-    if mistake["type"] == "missing":
-        return key, None, "a value is required", []
-    if node == "???":
-        return key, node, "a value is required; for data of your own, `ratchet init --data PATH` writes it", []
-    message = mistake["msg"].removeprefix("Value error, ")
-    return key, node, message[0].lower() + message[1:], []
+        if inside or (position == last and mistake["type"] in ("missing", "extra_forbidden")):
+            keys.append(part)
+            node = follow(node, (part,))
+    return tuple(keys)
+
+
+def follow(tree: Any, keys: Iterable[Any]) -> Any:
+    for key in keys:
+        if isinstance(tree, list):
+            tree = tree[key] if key in range(len(tree)) else None
+        else:
+            tree = tree.get(key) if isinstance(tree, dict) else None
+    return tree
+
+
+def settings_at(known: Any, keys: tuple[Any, ...]) -> list[str]:
+    found = follow(known, keys)
+    return sorted(found) if isinstance(found, dict) else []
+
+
+def stranger(keys: tuple[Any, ...], settings: Any, beside: list[str], near: list[str]) -> str:
+    """Why there is no such setting; one that stands in conf/ all the same is of another choice of its group."""
+    group, name = keys[0], follow(settings, (keys[0], "name"))
+    if keys[-1] in beside and name is not None:
+        scenario = f"scenario {settings.get('scenario')} is made for another {group}"
+        return f"{group} {name} has no such setting, and {scenario}; those of {name} are {names(near)}"
+    return f"no such setting; the settings here are {names(near)}"
+
+
+def allowed_of(mistakes: list[dict[str, Any]]) -> str:
+    """Of a union, what each member needs: input should be a valid integer or 'auto'."""
+    first, *others = dict.fromkeys(mistake["msg"].removeprefix("Value error, ") for mistake in mistakes)
+    return " or ".join([first[0].lower() + first[1:], *(each.removeprefix("Input should be ") for each in others)])
+
+
+def takes_null(keys: tuple[Any, ...], settings: Any, model: type[BaseModel]) -> bool:
+    """Asked of the schema itself."""
+    changed = copy.deepcopy(settings)
+    holder = follow(changed, keys[:-1])
+    holder[keys[-1]] = None
+    try:
+        model.model_validate(changed)
+    except ValidationError as error:
+        return all(keys_of(mistake, changed) != keys for mistake in error.errors())
+    return True
 
 
 def names(known: list[str]) -> str:
     return ", ".join(known) or "(none)"
 
 
-def report(problems: list[tuple[str, Any, str, list[str]]]) -> str:
+def report(problems: list[Problem]) -> str:
     lines = [f"{len(problems)} setting{'s' if len(problems) > 1 else ''} can't be used; nothing was run:"]
     for key, given, allowed, known in problems:
-        name = str(given) if f"one of {names(known)}" == allowed else key.rpartition(".")[2]
-        near = difflib.get_close_matches(name, known, n=1)
+        name = given if f"one of {names(known)}" == allowed else key.rpartition(".")[2]
+        near = difflib.get_close_matches(name, known, n=1) if isinstance(name, str) else []
         lines.append(f"  {key}: given {given!r}; {allowed}" + (f". Did you mean {near[0]}?" if near else ""))
     return redact("\n".join([*lines, "Correct them in params.yaml, conf/ or on the command line."]))
 

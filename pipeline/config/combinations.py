@@ -1,5 +1,6 @@
 """Settings that are well-formed alone and impossible beside one another: refused before any data is read."""
 
+import difflib
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -21,16 +22,41 @@ GATES = {
     "ranking": ("ndcg_10", "ndcg_5", "ndcg_20", "hr_10", "hr_5", "hr_20", "recall_10", "mrr"),
 }
 
+# Of the test split, as pipeline/evaluation names them; classes have some of their own: test/recall/CLASS
+METRICS = {
+    "classification": (
+        "accuracy", "auroc", "average_precision", "calibration_error", "count", "f1", "loss", "precision", "recall",
+    ),
+    "regression": ("count", "mae", "median_absolute_error", "r2", "rmse"),
+    "ranking": (
+        "count", "coverage_10", "hr_10", "hr_20", "hr_5", "mrr", "ndcg_10", "ndcg_20", "ndcg_5", "recall_10",
+    ),
+}  # fmt: skip
+BY_CLASS = {"classification": ("f1", "precision", "recall"), "regression": (), "ranking": ()}
+# Of simple models on the same rows: all of these but count, so far as they mean something
+BASELINES = {
+    "classification": ("boosting", "majority", "tf_idf"),
+    "regression": ("boosting", "mean", "tf_idf"),
+    "ranking": ("ease", "popularity"),
+}
+
 
 def impossible(settings: dict[str, Any]) -> list[Problem]:
     """(key, given, allowed) of each; `settings` need not be valid in any other way."""
-    return [*of_training(settings), *of_trainer(settings), *of_data_and_model(settings), *of_task(settings)]
+    parts = (of_training, of_trainer, of_data_and_model, of_encoder, of_task, of_minimum)
+    return [problem for part in parts for problem in part(settings)]
 
 
 def at(settings: Any, key: str) -> Any:
     for part in key.split("."):
         settings = settings.get(part) if isinstance(settings, dict) else None
     return settings
+
+
+def word(settings: Any, key: str) -> str | None:
+    """A name, or None where something else stands."""
+    found = at(settings, key)
+    return found if isinstance(found, str) else None
 
 
 def of_training(settings: dict[str, Any]) -> Iterator[Problem]:
@@ -45,7 +71,7 @@ def of_training(settings: dict[str, Any]) -> Iterator[Problem]:
 
 def of_trainer(settings: dict[str, Any]) -> Iterator[Problem]:
     node, nodes = at(settings, "trainer.node"), at(settings, "trainer.nodes")
-    if isinstance(node, int) and isinstance(nodes, int) and node >= nodes:
+    if isinstance(node, int) and isinstance(nodes, int) and node >= nodes > 0:
         yield "trainer.node", node, f"0 to trainer.nodes - 1 = {nodes - 1}"
     if isinstance(nodes, int) and nodes > 1 and at(settings, "cv") is not None:
         yield "cv", at(settings, "cv"), "null with trainer.nodes > 1: the folds are trained on one node"
@@ -55,14 +81,11 @@ def of_trainer(settings: dict[str, Any]) -> Iterator[Problem]:
 
 
 def of_data_and_model(settings: dict[str, Any]) -> Iterator[Problem]:
-    kind, model = at(settings, "data.kind"), at(settings, "model.name")
+    kind, model = word(settings, "data.kind"), word(settings, "model.name")
     records, takes = RECORDS.get(kind), TAKES.get(model)
     if records and takes and records != takes:
         able = ", ".join(name for name, taken in TAKES.items() if taken == records)
         yield "model.name", model, f"a net for the {records} records of {at(settings, 'data.name')}: {able}"
-    encoder = at(settings, "pretrained.name")
-    if model == "bert" and encoder == "none":
-        yield "pretrained.name", encoder, "a pretrained encoder: minilm, or hub with pretrained.path"
     augmentation = at(settings, "training.augmentation")
     if records and records != "image" and isinstance(augmentation, dict) and any(augmentation.values()):
         yield "training.augmentation", augmentation, f"all 0: it is for pictures, and these are {records} records"
@@ -77,9 +100,17 @@ def of_data_and_model(settings: dict[str, Any]) -> Iterator[Problem]:
         yield "data.prepare validation and test", shares, "shares whose sum is below 1, or nothing is left to train on"
 
 
+def of_encoder(settings: dict[str, Any]) -> Iterator[Problem]:
+    model, encoder = word(settings, "model.name"), word(settings, "pretrained.name")
+    if model == "bert" and encoder == "none":
+        yield "pretrained.name", encoder, "a pretrained encoder: minilm, or hub with pretrained.path"
+    if model in TAKES and model != "bert" and encoder not in ("none", None):
+        yield "pretrained.name", encoder, f"none: model {model} uses no pretrained encoder; model bert does, on texts"
+
+
 def task_of(settings: dict[str, Any]) -> str:
-    given = at(settings, "data.prepare.task")
-    return "ranking" if at(settings, "data.kind") == "movielens" else given or "classification"
+    given = word(settings, "data.prepare.task")
+    return "ranking" if word(settings, "data.kind") == "movielens" else given or "classification"
 
 
 def of_task(settings: dict[str, Any]) -> Iterator[Problem]:
@@ -87,7 +118,32 @@ def of_task(settings: dict[str, Any]) -> Iterator[Problem]:
     if task == "ranking" and at(settings, "gate.over_baseline") is True:
         yield "gate.over_baseline", True, "false: a ranking has no majority class and no mean"
     for key, known in (("loss.name", LOSSES), ("training.monitor", MONITORS), ("gate.metric", GATES)):
-        given = at(settings, key)
+        given = word(settings, key)
         everywhere = {name for names in known.values() for name in names}
         if task in known and given in everywhere and given not in known[task]:
             yield key, given, f"for {task}: {', '.join(known[task])}"
+
+
+def of_minimum(settings: dict[str, Any]) -> Iterator[Problem]:
+    """Names that no metric can have; which classes there are is known when there is data."""
+    minimum, task = at(settings, "gate.minimum"), task_of(settings)
+    if not isinstance(minimum, dict) or task not in METRICS:
+        return
+    known = [f"test/{name}" for name in METRICS[task]]
+    known += [f"baseline/{name}/{metric}" for name in BASELINES[task] for metric in METRICS[task]]
+    of_class = tuple(f"test/{name}/" for name in BY_CLASS[task])
+    for name in (name for pair in minimum.items() for name in pair if isinstance(name, str)):
+        if name not in known and not (of_class and name.startswith(of_class) and name not in of_class):
+            yield "gate.minimum", name, listed(task) + nearest(name, [*known, *of_class])
+
+
+def nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+    label = name.split("/", 2)[-1] if near and near[0].endswith("/") else ""
+    return f". Did you mean {near[0]}{label}?" if near else ""
+
+
+def listed(task: str) -> str:
+    classes = f", test/{'|'.join(BY_CLASS[task])}/CLASS" if BY_CLASS[task] else ""
+    simple = f"baseline/{'|'.join(BASELINES[task])}/METRIC"
+    return f"the metrics for {task} are test/{'|'.join(METRICS[task])}{classes} and {simple}"

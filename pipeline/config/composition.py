@@ -8,14 +8,15 @@ import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config.checking import checked, flatten, names, report
 from pipeline.config.lock import read_yaml
+from pipeline.config.overrides import parse
 from pipeline.config.schema import Config
+from pipeline.config.writing import keep_environment, parse_yaml
 from pipeline.project import paths
 from pipeline.project.errors import ConfigError
 
@@ -49,36 +50,23 @@ def read_params() -> dict[str, Any]:
     return params
 
 
-def parse_yaml(text: str) -> Any:
-    """As Hydra reads conf/: 1e-3 is a number."""
-    try:
-        return OmegaConf.to_container(OmegaConf.create(text))
-    except OmegaConfBaseException as error:
-        raise ValueError(str(error)) from None
-
-
-def parse(overrides: Sequence[str]) -> list[tuple[str, Any]]:
-    try:
-        parsed = [OverridesParser.create().parse_override(override) for override in overrides]
-    except HydraException as error:
-        raise ConfigError(f"{error}\nSettings are given as key=value, such as optimizer.lr=0.01") from None
-    for override in parsed:
-        if override.is_delete() or override.is_sweep_override():
-            raise ConfigError(f"{override.input_line!r} is no single value; give one as key=value")
-    return [(override.key_or_group, override.value()) for override in parsed]
-
-
 def options(group: str) -> list[str]:
-    return sorted(file.stem for file in (paths.CONF / group).glob("*.yaml"))
+    folder = paths.CONF / group
+    return sorted(file.relative_to(folder).with_suffix("").as_posix() for file in folder.rglob("*.yaml"))
+
+
+def is_group(key: str) -> bool:
+    return (paths.CONF / key).is_dir() and key != "sweep"  # which is how to search, not what to train
 
 
 def split_choices(leaves: list[tuple[str, Any]]) -> tuple[dict[str, str], list[tuple[str, Any]]]:
     """Group choices (`optimizer: sgd` or `optimizer.name: sgd`) apart from leaves; the later one wins."""
+    leaves = [leaf for one in leaves for leaf in (flatten(dict([one])) if is_group(one[0]) else [one])]
     choices, rest, problems = {}, [], []
     own = dict(leaves).get("data.kind")  # a person's own data: its kind names the file, and its name is its own
     for key, value in leaves:
         group = "data" if key == "data.kind" else key.removesuffix(".name")
-        if not (paths.CONF / group).is_dir() or (key == "data.name" and own is not None):
+        if not is_group(group) or (key == "data.name" and own is not None):
             rest.append((key, value))
         elif value in options(group):
             choices[group] = value
@@ -90,13 +78,29 @@ def split_choices(leaves: list[tuple[str, Any]]) -> tuple[dict[str, str], list[t
 
 
 def compose_groups(choices: dict[str, str]) -> DictConfig:
+    """A group that conf/config.yaml does not list, such as a person's own experiment/, comes after all that it does."""
+    listed = groups_listed()
+    chosen = [f"{'' if group in listed else '+'}{group}={name}" for group, name in choices.items()]
     try:
         with set_aside(), initialize_config_dir(str(paths.CONF.resolve()), version_base="1.3"):
-            space = hydra_compose("config", [f"{group}={name}" for group, name in choices.items()])
+            space = hydra_compose("config", chosen)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        raise ConfigError(f"conf/ can't be composed with {choices}: {error}") from None
+        raise ConfigError(f"conf/ can't be composed with {' '.join(chosen)}: {error}") from None
+    for group in choices.keys() - listed - Config.model_fields.keys():
+        if group.partition("/")[0] in space:
+            raise ConfigError(
+                f"conf/{group}/{choices[group]}.yaml sets {group}.…, and there is no such setting.\n"
+                "So that it sets what stands in it, begin it with the line: # @package _global_"
+            )
     OmegaConf.set_struct(space, False)
     return space
+
+
+def groups_listed() -> set[str]:
+    """Those of the defaults list in conf/config.yaml."""
+    defaults = read_yaml(paths.CONF / "config.yaml", "Bring it back: git checkout conf", parse_yaml).get("defaults", [])
+    keys = [key for one in defaults if isinstance(one, dict) for key in one]
+    return {key.split()[-1].partition("@")[0] for key in keys}
 
 
 @contextmanager
@@ -115,12 +119,6 @@ def resolve(space: DictConfig) -> dict[str, Any]:
     try:
         return OmegaConf.to_container(OmegaConf.create(keep_environment(OmegaConf.to_container(space))), resolve=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(f"a reference in conf/ or params.yaml can't be resolved: {error}") from None
-
-
-def keep_environment(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {key: keep_environment(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [keep_environment(value) for value in node]
-    return node.replace("${oc.env:", "\\${oc.env:") if isinstance(node, str) else node
+        raise ConfigError(
+            f"a reference in conf/ or params.yaml can't be resolved: {error}\nA text that holds ${{ is written \\${{"
+        ) from None

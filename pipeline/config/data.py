@@ -53,14 +53,15 @@ class InstalledMirror(Section):
 
 def kind_of_mirror(mirror: Any) -> str | None:
     keys = mirror if isinstance(mirror, dict) else dir(mirror)
-    return next((key for key in ("package", "archive", "installed", "url") if key in keys), "url")
+    kind = next((key for key in ("package", "archive", "installed", "url") if key in keys), "url")
+    return f"{kind} mirror"  # no key of it, so that the place of a mistake says which parts are keys
 
 
 Mirror = Annotated[
-    Annotated[UrlMirror, Tag("url")]
-    | Annotated[ArchiveMirror, Tag("archive")]
-    | Annotated[PackageMirror, Tag("package")]
-    | Annotated[InstalledMirror, Tag("installed")],
+    Annotated[UrlMirror, Tag("url mirror")]
+    | Annotated[ArchiveMirror, Tag("archive mirror")]
+    | Annotated[PackageMirror, Tag("package mirror")]
+    | Annotated[InstalledMirror, Tag("installed mirror")],
     Discriminator(kind_of_mirror),
 ]
 
@@ -97,7 +98,7 @@ class NoEncoder(Section):
 
 
 def kind_of_encoder(encoder: Any) -> str:
-    name = encoder.get("name") if isinstance(encoder, dict) else encoder.name
+    name = encoder.get("name") if isinstance(encoder, dict) else getattr(encoder, "name", None)
     return name if name in ("none", "hub") else "pretrained"
 
 

@@ -4,14 +4,13 @@ Not a round trip through ruamel.yaml, which gives the comment above a section to
 parts the two and a deleted one takes the comment along; and which lays out the rest of the file anew.
 """
 
-import json
 import math
 import re
 from typing import Any
 
 import yaml
 
-from pipeline.config.composition import parse_yaml
+from pipeline.config.writing import dump_yaml
 
 Pair = tuple[yaml.Node | None, yaml.Node]  # key and value; the whole file has no key
 
@@ -102,7 +101,5 @@ def rendered(value: Any, old: yaml.Node) -> str:
 
 
 def flow(value: Any) -> str:
-    """In one line, and so that Hydra's YAML reads the same value: it would take the text 1e-3 for a number."""
-    dumped = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=math.inf, sort_keys=False)
-    line = dumped.removesuffix("...\n").strip()
-    return line if parse_yaml(f"[{line}]") == [value] else json.dumps(value, ensure_ascii=False)
+    """In one line."""
+    return dump_yaml(value, default_flow_style=True, width=math.inf).removesuffix("...\n").strip()

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from pipeline.config.data import FileSum
 from pipeline.data import folders
 from pipeline.data.picture_files import FEWEST, UNREADABLE, Sifted, class_of, sift
-from pipeline.data.proposal import SHOWN, Proposal, merged, of_task
+from pipeline.data.proposal import SHOWN, Proposal, of_task
 from pipeline.data.splits import by_kind, least_share
 from pipeline.encoders import picture
 from pipeline.project import paths
@@ -66,7 +66,7 @@ def of_images(path: Path, name: str) -> Proposal:
         "scenario": "images_cnn",
         "seed": 0,
         "data": {"kind": "images", "name": name, "source": source, "prepare": prepare},
-        **merged(of_task("classification"), {"gate": {"over_baseline": True}}),
+        **of_task("classification"),
     }
     lines = [
         *counted(path, names, found),

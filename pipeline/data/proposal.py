@@ -27,12 +27,6 @@ class Proposal:
     warnings: list[str] = field(default_factory=list)
 
 
-def safe_name(text: str) -> str:
-    """A name of the registry and of files: letters, digits, dots, dashes."""
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-._")[:100]
-    return name or "mine"
-
-
 @dataclass(frozen=True)
 class Wishes:
     """What a person says of a table besides its target; None: as it looks."""
@@ -98,18 +92,24 @@ def prepare_of(found: Inferred, wishes: Wishes, known: dict[str, Any]) -> dict[s
 
 
 def raw_name(path: Path) -> str:
-    """The file's name in data/raw: its own, or where that has odd characters, one without them."""
-    return path.name if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", path.name) else f"data{path.suffix.lower()}"
+    """The file's name in data/raw: its own, or where that has odd characters, one that any file system takes."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", path.name):
+        return path.name
+    return "data" + re.search(r"(\.[A-Za-z0-9]{1,10}){0,2}$", path.name)[0].lower()
 
 
 def of_task(task: str) -> dict[str, Any]:
     """Settings that differ from those for classes."""
     if task == "classification":
-        return {"gate": {"minimum": {"test/accuracy": "baseline/majority/accuracy"}}}
+        return {"gate": {"minimum": {"test/accuracy": "baseline/majority/accuracy"}, "over_baseline": True}}
     return {
         "loss": {"name": "mse"},
         "training": {"monitor": "val/rmse"},
-        "gate": {"name": "regression", "minimum": {"test/r2": 0.0}},  # 0: no better than the mean
+        "gate": {
+            "name": "regression",
+            "minimum": {"test/r2": 0.0},
+            "over_baseline": True,
+        },  # 0: no better than the mean
     }
 
 

@@ -34,7 +34,7 @@ from pipeline.evaluation.names import metric_names
 from pipeline.evaluation.scoring import History, plain
 from pipeline.project.errors import DataError
 
-BY_CLASS = ("precision", "recall", "f1")  # in metrics.json; the others of each class are in plots/classes.csv
+BY_CLASS = ("precision", "recall", "f1")  # in classes.json; the others of each class are in plots/classes.csv
 CURVED = 20  # classes up to which each has its curves; of more, the WEAKEST by area have
 WEAKEST = 10
 POINTS, PLOTTED = 5000, 200  # of a curve: in a figure, in a CSV

@@ -16,6 +16,19 @@ from pipeline.project.errors import DataError
 FEW = 20  # rows; a slice of fewer proves little
 MISSING = "(missing)"
 NAMED = 3  # slices in the terminal
+# The tables behind dvc.yaml's plots, without a row: DVC draws nothing of them, and complains of files that are absent
+NO_PLOTS = {
+    name: pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+    for name, columns in {
+        "confusion": ("actual", "predicted"),
+        "roc": ("fpr", "tpr"),
+        "pr": ("recall", "precision"),
+        "calibration": ("confidence", "accuracy"),
+        "residuals": ("predicted", "residual"),
+        "errors": ("residual", "count"),
+        "hit_rate": ("k", "hit_rate"),
+    }.items()
+}
 
 
 def mistakes(result: Result, split: dict[str, Tensor], encoder: dict[str, Any], number: int) -> pl.DataFrame:

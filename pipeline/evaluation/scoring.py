@@ -17,7 +17,7 @@ class Result(Protocol):
     """Of N rows of the test split."""
 
     headline: ClassVar[tuple[str, ...]]  # metrics shown beside those of the baselines, the most telling first
-    values: dict[str, float]  # sorted test/NAME and test/NAME/CLASS, as in metrics.json; all of them finite
+    values: dict[str, float]  # sorted test/NAME and test/NAME/CLASS, all of them finite
 
     def predictions(self, rows: Tensor) -> pl.DataFrame:
         """predictions.parquet: `rows` (N,) of the raw file first, then what was predicted for each."""

@@ -37,7 +37,7 @@ def card(
     settings: Mapping[str, Any],
     champion: Champion | None,
 ) -> list[Part]:
-    """`metrics` as in reports/metrics.json: test/NAME, test/NAME/CLASS and baseline/BASELINE/NAME; `run` as in
+    """`metrics` as values.read gives them: test/NAME, test/NAME/CLASS and baseline/BASELINE/NAME; `run` as in
     models/run.json; `settings` are those of the run."""
     said = config.registry
     unstated = f"Not stated. It was made of the data {spec['data']} as described here; any other use is not tested."

@@ -1,7 +1,8 @@
 """Challenger and champion, fetched from the registry and asked the same rows."""
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import numpy as np
 
 from pipeline.data.records import HeldOut
 from pipeline.evaluation import paired
+from pipeline.evaluation.names import is_of_class, of_class
 from pipeline.models.bundle import Bundle
 from pipeline.registry import versions
+from pipeline.registry.origin import found_run
 
 WARM, TIMED = 10, 200  # single records
 LONGEST = 2.0  # seconds that they may take
@@ -26,6 +29,8 @@ class Measured:
     latency_ms: float  # 95% of single records are answered within
     timed: int  # so many of them
     size_mb: float
+    encoder: Mapping[str, Any] = field(default_factory=dict)
+    logged: Mapping[str, float] = field(default_factory=dict)  # its run's metrics; its tags have none of single classes
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -37,6 +42,8 @@ class Measured:
         """A number as it is; else as `ratchet evaluate` found it on this test split."""
         if not isinstance(name, str):
             return name
+        if is_of_class(name):
+            return self.logged.get(of_class(name, self.encoder["labels"]))
         return float(self.version.tags[name]) if name in self.version.tags else None
 
 
@@ -61,6 +68,7 @@ def measured(client: Any, version: Any, test: HeldOut, metric: str | None) -> Me
     folder = versions.fetched(client, version)
     bundle = Bundle.load(folder)
     times = latencies(bundle, test)
+    run = found_run(client, version.run_id)
     return Measured(
         version=version,
         task=bundle.encoder["task"],
@@ -68,6 +76,8 @@ def measured(client: Any, version: Any, test: HeldOut, metric: str | None) -> Me
         latency_ms=float(np.quantile(times, 0.95) * 1000),
         timed=len(times),
         size_mb=size(folder) / 1e6,
+        encoder=bundle.encoder,
+        logged=run.data.metrics if run else {},
     )
 
 

@@ -14,7 +14,7 @@ import polars as pl
 
 from pipeline.config.schema import Gate
 from pipeline.evaluation import paired
-from pipeline.evaluation.names import LOWER_IS_BETTER
+from pipeline.evaluation.names import lower_is_better
 from pipeline.evaluation.statistics import between, bootstrap, p_value
 from pipeline.registry.contest import Contest, Measured
 
@@ -38,7 +38,7 @@ class Condition:
 def alone(gate: Gate, challenger: Measured) -> Iterator[Condition]:
     """What the challenger must reach by itself: all that a first champion needs."""
     for metric, least in sorted(gate.minimum.items()):
-        sense = "≤" if metric.rpartition("/")[2] in LOWER_IS_BETTER else "≥"
+        sense = "≤" if lower_is_better(metric) else "≥"
         detail = least if isinstance(least, str) else "gate.minimum"
         yield Condition(metric, challenger.metric(metric), sense, challenger.metric(least), detail)
     if gate.latency_ms is not None:

@@ -23,7 +23,7 @@ def log(client: Any, mlflow_id: str, name: str, folder: Path, records: Any, metr
 
     run = client.get_run(mlflow_id)
     with once_each():
-        model = client.create_logged_model(run.info.experiment_id, name, mlflow_id, params=run.data.params)
+        model = client.create_logged_model(run.info.experiment_id, logged_name(name), mlflow_id, params=run.data.params)
     with tempfile.TemporaryDirectory(prefix="ratchet-") as place:
         save(Path(place, "model"), model, Bundle.load(folder), folder, records)
         client.log_model_artifacts(model.model_id, str(Path(place, "model")))
@@ -31,6 +31,11 @@ def log(client: Any, mlflow_id: str, name: str, folder: Path, records: Any, metr
     client.log_outputs(mlflow_id, [LoggedModelOutput(model.model_id, step=0)])
     client.log_batch(mlflow_id, metrics=scores(client, model, metrics))
     return client.finalize_logged_model(model.model_id, "READY")
+
+
+def logged_name(name: str) -> str:
+    """MLflow takes dots in a registered model's name, and not in a logged one's."""
+    return name.replace(".", "_")
 
 
 def save(place: Path, model: Any, bundle: Bundle, folder: Path, records: Any) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 import yaml
 
 from pipeline.config.checking import flatten
-from pipeline.config.composition import composed, parse_yaml, settled
+from pipeline.config.composition import composed, settled
 from pipeline.config.editing import drop, put
 from pipeline.config.schema import HASHED, Config
+from pipeline.config.writing import parse_yaml
 from pipeline.project import paths
 from pipeline.project.errors import ConfigError
 

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field, ValidationError
 
-from pipeline.config.checking import explain, names, report
+from pipeline.config.checking import explained, names, report
 from pipeline.config.composition import options, resolve, set_aside
 from pipeline.config.section import Count, Name, Positive, Rate, Section
 from pipeline.project import paths
@@ -86,7 +86,7 @@ def checked(config: DictConfig) -> SweepSettings:
     try:
         return SweepSettings.model_validate(settings)
     except ValidationError as error:
-        mistakes = [explain(mistake, settings, settings) for mistake in error.errors()]
+        mistakes = explained(error.errors(), settings, settings, SweepSettings)
         raise ConfigError(report([(f"sweep.{key}", *rest) for key, *rest in mistakes])) from None
 
 

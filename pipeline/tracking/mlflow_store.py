@@ -24,6 +24,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
 DENIED = ("PERMISSION_DENIED", "UNAUTHENTICATED")
 RUN_TAG = "ratchet.run_id"
+KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"  # "Model training"; MLflow's UI guesses GenAI
 RETRIES = 2  # of a verb's requests: at once, and within a second
 
 
@@ -84,13 +85,16 @@ def experiment_id(client: Any, name: str) -> str:
     if found is None:
         folder = paths.home(Path.cwd()) / "mlartifacts" / name
         try:
-            return client.create_experiment(name, artifact_location=folder.as_uri() if local_database() else None)
+            place = folder.as_uri() if local_database() else None
+            return client.create_experiment(name, artifact_location=place, tags={KIND_TAG: KIND})
         except MlflowException:
             found = client.get_experiment_by_name(name)  # another process was faster
             if found is None:
                 raise
     if found.lifecycle_stage == "deleted":
         raise RegistryError(f"experiment {name!r} is deleted in MLflow.\nRestore it, or set tracking.experiment=OTHER")
+    if KIND_TAG not in found.tags:  # of a version before, or made by hand
+        client.set_experiment_tag(found.experiment_id, KIND_TAG, KIND)
     return found.experiment_id
 
 

@@ -18,9 +18,10 @@ export function field(name, text, control, ...more) {
 
 /** Shows a problem beside its field; false where the page has no such field. */
 export function mark({ field: name, message }) {
-  const found = [...fields].find(([known]) => name === known || name.startsWith(`${known}.`));
-  if (!found) return false;
-  const [, { control, error }] = found;
+  const holders = [...fields.keys()].filter((known) => name === known || name.startsWith(`${known}.`));
+  if (!holders.length) return false;
+  const longest = holders.reduce((one, other) => (other.length > one.length ? other : one)); // a.b, and not a
+  const { control, error } = fields.get(longest);
   control.setAttribute("aria-invalid", "true");
   error.textContent = [error.textContent, message].filter(Boolean).join("\n");
   return true;

@@ -30,7 +30,7 @@ function tableInput() {
   const controls = about.columns.map(columnControl);
   const labelled = about.columns.map(({ name }, place) => field(name, name, controls[place]));
   $("fields").replaceChildren(make("div", { class: "columns" }, ...labelled));
-  const set = (record) => about.columns.forEach(({ name }, place) => setCell(controls[place], record[name]));
+  const set = (record) => about.columns.forEach(({ name }, place) => setCell(controls[place], own(record, name)));
   if (about.examples.length) set(about.examples[0]);
   return {
     record() {
@@ -62,9 +62,14 @@ function columnControl(column, place) {
 
 /** The control that can hold a date as the examples write it; theirs alone tells whether it has a time. */
 function dateControl(name) {
-  const written = about.examples.map((record) => record[name]).filter((value) => value != null).map(String);
+  const written = about.examples.map((record) => own(record, name)).filter((value) => value != null).map(String);
   if (written.every((value) => /^\d{4}-\d\d-\d\d$/.test(value))) return "date";
   return written.every((value) => /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?$/.test(value)) ? "datetime-local" : "text";
+}
+
+/** A record's cell; a column may be called `constructor`, which every object has. */
+function own(record, name) {
+  return Object.hasOwn(record, name) ? record[name] : null;
 }
 
 function setCell(control, value) {
