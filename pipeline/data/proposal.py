@@ -99,18 +99,12 @@ def raw_name(path: Path) -> str:
 
 
 def of_task(task: str) -> dict[str, Any]:
-    """Settings that differ from those for classes."""
+    """Settings that differ from those for classes; a model has to be certainly better than no model."""
     if task == "classification":
-        return {"gate": {"minimum": {"test/accuracy": "baseline/majority/accuracy"}, "over_baseline": True}}
-    return {
-        "loss": {"name": "mse"},
-        "training": {"monitor": "val/rmse"},
-        "gate": {
-            "name": "regression",
-            "minimum": {"test/r2": 0.0},
-            "over_baseline": True,
-        },  # 0: no better than the mean
-    }
+        gate = {"minimum": {"test/accuracy": "baseline/majority/accuracy"}, "over_baseline": True}
+        return {"gate": gate}
+    gate = {"name": "regression", "minimum": {"test/r2": 0.0}, "over_baseline": True}  # 0: no better than the mean
+    return {"loss": {"name": "mse"}, "training": {"monitor": "val/rmse"}, "gate": gate}
 
 
 def of_size(rows: int) -> dict[str, Any]:
