@@ -38,9 +38,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--dry-run", action="store_true", help="decide and report, but leave all as it is")
     parser.add_argument("--reason", default="", help="why, for the ledger; default: what the gate found")
     options = parser.parse_args(arguments)
-    hint = "If the promotion had begun, the next command finishes it. When the server is back, type: ratchet promote"
     try:
-        with mlflow_store.answering(hint):
+        with mlflow_store.answering("ratchet promote", "If the promotion had begun, the next command finishes it."):
             return decide(mlflow_store.client(), lock.load(), options)
     except RatchetError as error:
         print(f"ratchet promote: could not decide: {redact(str(error))}", file=sys.stderr)
@@ -49,7 +48,7 @@ def main(arguments: list[str]) -> int:
 
 def decide(client: Any, config: Config, options: argparse.Namespace) -> int:
     name = config.registry.model
-    seen = champion.state(client, name)
+    seen = champion.state(client, name, keep=not options.dry_run)
     if seen.drift:
         print(f"warning: {seen.drift}", file=sys.stderr)
     version = wanted(client, name, options.version)

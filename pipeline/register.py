@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> None:
     if run["bundle_digest"] != bundle.digest:
         raise DataError(f"{paths.RUN} and {paths.BUNDLE} are of two trainings.\nType: dvc repro --force train")
     Journal.later(run["run_id"], config.tracking.experiment, config.run_name).close()
-    with mlflow_store.answering("The bundle is safe in models/. When the server is back, type: dvc repro"):
+    with mlflow_store.answering("dvc repro", "The bundle is safe in models/."):
         client = mlflow_store.client()
         mlflow_id = sync.ship(client, run["run_id"])
         with FileLock(paths.state("register.lock")):

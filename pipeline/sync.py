@@ -44,7 +44,7 @@ def ship_all() -> int:
     except Exception as error:
         raise RegistryError(
             f"{mlflow_store.shown_uri()} did not take the journals: {type(error).__name__}: {str(error)[:300]}\n"
-            "Nothing is lost: they stay in .ratchet/journal. When the server is back, type: ratchet sync"
+            f"Nothing is lost: they stay in .ratchet/journal.\n{mlflow_store.way_on(error, 'ratchet sync')}"
         ) from error
     return 0 if all(done) else 1
 
