@@ -2,13 +2,18 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from pipeline.tracking import relocation
 from tests import runs
+from tests.conftest import lean
 from tests.registered import good
 from tests.trackers import free_port, server
 
@@ -31,7 +36,8 @@ def champion(project: Path, **env: str) -> int:
 
 
 def files(project: Path) -> dict[str, int]:
-    return {str(file): file.stat().st_mtime_ns for file in project.rglob("*") if file.is_file()}
+    found = (file for file in project.rglob("*") if file.is_file() and file.suffix != ".lock")
+    return {str(file): file.stat().st_mtime_ns for file in found}
 
 
 def picture(project: Path) -> str:
@@ -41,58 +47,74 @@ def picture(project: Path) -> str:
     return "digit.png"
 
 
-@pytest.mark.parametrize("name", ["second", "mein Projekt é", "数据 %20"])
-def test_a_moved_project_goes_on_and_makes_no_old_folder(whole, tmp_path, name):
-    old = shutil.copytree(whole, tmp_path / "old")
-    good(old, "history")  # so it lies there
-    new = old.rename(tmp_path / name)
-    told = json.loads(runs.called(new, "doctor", "--json").stdout)["findings"]
-    assert [one["typed"] for one in told if one["name"] == "moved" and str(old) in one["text"]] == ["ratchet sync"]
-    done = runs.called(new, "sync")
-    assert (done.returncode, done.stdout.startswith("nothing waits: 1 runs")) == (0, True), done.stderr
-    assert f"this project lay at {old} before" in done.stderr
-    assert "1 predictions" in good(new, "predict", picture(new))
-    assert json.loads(good(new, "lineage", "--json"))["settings"]["seed"] == 0
-    good(new, "train", "seed=1", *LITTLE)
-    good(new, "evaluate")
-    good(new, "register", "seed=1", *LITTLE)
-    assert runs.called(new, "promote").returncode in (0, 1)  # decided, and not: could not
-    assert not old.exists()
-    told = json.loads(runs.called(new, "doctor", "--json").stdout)["findings"]
-    assert not [one for one in told if one["name"] == "moved"]
+@pytest.fixture
+def lay(whole: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Path]:
+    """lay(folder): the project as if it had been made there, not yet seen by this process's MLflow."""
+
+    def lay(folder: Path) -> Path:
+        shutil.copytree(whole, folder)
+        monkeypatch.chdir(folder)
+        relocation.settle(folder / "mlflow.db")
+        return folder
+
+    return lay
 
 
-def test_a_copy_leaves_the_original_as_it_is(whole, tmp_path):
-    original = shutil.copytree(whole, tmp_path / "original")
-    good(original, "history")
-    before = files(original)
-    copy = shutil.copytree(original, tmp_path / "copy")
-    good(copy, "train", "seed=1", *LITTLE)
-    good(copy, "evaluate")
-    good(copy, "register", "seed=1", *LITTLE)
-    assert "1 predictions" in good(copy, "predict", picture(copy))
-    assert champion(copy) == 1
-    assert {file: time for file, time in files(original).items() if not file.endswith(".lock")} == {
-        file: time for file, time in before.items() if not file.endswith(".lock")
-    }
+def apart(project: Path, *verbs: str) -> subprocess.CompletedProcess[str]:
+    """Verbs one after the other in a process of their own: MLflow remembers what it once had read of a run."""
+    code = "import sys; from pipeline.__main__ import main; print([main(verb.split()) for verb in sys.argv[1:]])"
+    command = [sys.executable, "-c", code, *verbs]
+    environment = lean(PYTHONPATH=str(project))
+    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=600)
 
 
-def test_a_project_behind_a_link_is_where_it_was(whole, tmp_path):
-    real = shutil.copytree(whole, tmp_path / "real")
-    good(real, "history")
+def moved(project: Path) -> list[str]:
+    """What `ratchet doctor` finds about it."""
+    told = json.loads(runs.called(project, "doctor", "--json").stdout)["findings"]
+    return [one["text"] for one in told if one["name"] == "moved"]
+
+
+@pytest.mark.parametrize("how", ["move", "copy"])
+def test_a_project_that_lies_elsewhere_goes_on_and_leaves_the_old_place_alone(lay, tmp_path, how):
+    old, new = lay(tmp_path / "old"), tmp_path / "mein Projekt é %20"
+    before = files(old)
+    if how == "copy":
+        shutil.copytree(old, new)
+    else:
+        old.rename(new)
+    assert moved(new) == [f"runs name {old}, where this project lay; the next command mends it"]
+    more = ["train seed=1 model.widths=[16] tracking.wait_seconds=30", "evaluate", "register seed=1 model.widths=[16]"]
+    done = apart(new, "sync", f"predict {picture(new)}", "lineage --json", *more, "promote")
+    assert done.stdout.endswith(("[0, 0, 0, 0, 0, 0, 0]\n", "[0, 0, 0, 0, 0, 0, 1]\n")), done.stdout + done.stderr
+    assert done.stdout.startswith("nothing waits: 1 runs are at")
+    assert f"this project lay at {old} before: 4 locations in {new}/mlflow.db are set anew" in done.stderr
+    assert "1 predictions" in done.stdout
+    assert '"seed": 0' in done.stdout
+    assert moved(new) == []
+    assert files(old) == (before if how == "copy" else {})
+
+
+def test_doctor_tells_of_an_environment_that_was_made_elsewhere(project, monkeypatch):
+    script = project / ".venv/bin/ratchet"
+    script.parent.mkdir(parents=True)
+    for made, right in ((project / ".venv", True), (project.parent / "other/.venv", False)):
+        script.write_text(f"#!{made}/bin/python\n")
+        assert bool(moved(project)) is not right
+
+
+def test_a_project_behind_a_link_is_where_it_was(lay, tmp_path):
+    real = lay(tmp_path / "real")
     moved = real.rename(tmp_path / "elsewhere")
     real.symlink_to(moved)
     assert relocation.former(moved / "mlflow.db") == []
-    assert "1 predictions" in good(real, "predict", picture(moved))
 
 
-def test_the_experiments_of_another_project_stay_its_own(whole, tmp_path):
+def test_the_experiments_of_another_project_stay_its_own(lay, tmp_path):
     """It ships to this one's database, and has none of its own."""
-    host, guest = (shutil.copytree(whole, tmp_path / name) for name in ("host", "guest"))
-    good(guest, "history")
-    shutil.copyfile(guest / "mlflow.db", host / "mlflow.db")
-    (guest / "mlflow.db").unlink()
+    host, guest = lay(tmp_path / "host"), lay(tmp_path / "guest")
+    (guest / "mlflow.db").rename(host / "mlflow.db")
     assert relocation.former(host / "mlflow.db") == []
+    assert relocation.former(lay(tmp_path / "third") / "mlflow.db") == []
 
 
 @pytest.fixture(scope="module")
@@ -121,23 +143,23 @@ def artifacts(uri: str) -> list:
     return runs.client(uri).list_artifacts(run.info.run_id)
 
 
-def test_a_store_that_was_removed_is_made_anew(whole, tmp_path):
-    project = shutil.copytree(whole, tmp_path / "project")
-    good(project, "history")
+def test_a_store_that_was_removed_is_made_anew(lay, tmp_path):
+    project = lay(tmp_path / "project")
     (project / "mlflow.db").unlink()
-    said = good(project, "promote")
-    assert "so it was registered" in said
-    assert champion(project) == 1
+    done = apart(project, "promote")
+    assert "so it was registered: mnist version 1" in done.stdout
+    assert "promoted: mnist version 1 is champion" in done.stdout
     (project / "mlflow.db").unlink()
-    assert "has nothing of 1 runs that were shipped to it: they are sent anew" in good(project, "sync")
-    assert [run.info.status for run in runs.shipped_runs(runs.store(project))] == ["FINISHED"]
-    assert good(project, "sync").startswith("nothing waits")
+    done = apart(project, "sync", "sync")
+    assert "has nothing of 1 runs that were shipped to it: they are sent anew" in done.stdout
+    assert "nothing waits" in done.stdout.splitlines()[-2]
+    with closing(sqlite3.connect(project / "mlflow.db")) as connection:
+        assert connection.execute("SELECT status FROM runs").fetchall() == [("FINISHED",)]
 
 
-def test_a_deleted_champion_is_no_hindrance_to_the_next(whole, tmp_path):
+def test_a_deleted_champion_is_no_hindrance_to_the_next(lay, tmp_path):
     """Also where its bundle is the one in models/: DVC has nothing to do, and the gate judges it anew."""
-    project = shutil.copytree(whole, tmp_path / "project")
-    good(project, "history")
+    project = lay(tmp_path / "project")
     runs.client(runs.store(project)).delete_model_version("mnist", "1")
     done = runs.called(project, "promote")
     assert done.returncode == 0, done.stderr
@@ -152,18 +174,16 @@ def test_a_deleted_champion_is_no_hindrance_to_the_next(whole, tmp_path):
     assert runs.called(project, "history").stderr == ""
 
 
-def test_an_alias_that_was_deleted_stops_no_prediction(whole, tmp_path):
-    project = shutil.copytree(whole, tmp_path / "project")
-    good(project, "history")
+def test_an_alias_that_was_deleted_stops_no_prediction(lay, tmp_path):
+    project = lay(tmp_path / "project")
     runs.client(runs.store(project)).delete_registered_model_alias("mnist", "champion")
     done = runs.called(project, "predict", picture(project))
     assert (done.returncode, "1 predictions" in done.stdout) == (0, True), done.stderr
     assert "To put it back, type: ratchet rollback --to 1" in done.stderr
 
 
-def test_a_deleted_experiment_says_what_restores_it(whole, tmp_path, monkeypatch):
-    project = shutil.copytree(whole, tmp_path / "project")
-    good(project, "history")
+def test_a_deleted_experiment_says_what_restores_it(lay, tmp_path):
+    project = lay(tmp_path / "project")
     client = runs.client(runs.store(project))
     client.delete_experiment(client.get_experiment_by_name("mnist").experiment_id)
     client.delete_registered_model("mnist")

@@ -47,8 +47,7 @@ def moved(look: Look) -> Iterator[Finding]:
     own = paths.home(Path.cwd()) / ".venv"
     script = own / "bin" / "ratchet"
     found = re.search(rb"(/[^\n\"']+)/bin/python", script.read_bytes()[:1000]) if script.is_file() else None
-    made = Path(os.fsdecode(found[1])) if found else own
-    if not (made.is_dir() and made.samefile(own)):
+    if found and not ((made := Path(os.fsdecode(found[1]))).is_dir() and made.samefile(own)):
         yield problem("moved", f"the commands in {own} run what is in {made}", "rm -rf .venv && make install")
 
 
