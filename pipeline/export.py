@@ -89,13 +89,13 @@ def local(given: str) -> tuple[str, Bundle, Any]:
 def registered(number: int | None) -> tuple[str, Bundle, Any]:
     """A version, verified, and the examples that it was registered with."""
     from pipeline.config import lock
-    from pipeline.registry import aliases, versions
+    from pipeline.registry import uris, versions
     from pipeline.tracking import mlflow_store
 
     uri = None if number is None else f"models:/{lock.load().registry.model}/{number}"
-    with mlflow_store.answering("Export the bundle itself instead: --bundle models/bundle"):
+    with mlflow_store.answering("ratchet export", "Export the bundle itself instead: --bundle models/bundle"):
         client = mlflow_store.client()
-        version = aliases.named(client, uri)
+        version = uris.named(client, uri)
         folder = paths.scratch() / "version"
         champion.fetch(client, version, folder, versions.fetched)
     bundle = Bundle.load(folder / champion.BUNDLE)

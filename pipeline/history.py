@@ -1,7 +1,7 @@
 """ratchet history [--at TIME] [--json] [--model NAME]: every decision about the champion, the newest last.
 
 Exit code 1: the alias was moved by hand, or the ledger is broken; what to type is said. A promotion that was cut off
-between ledger and alias is finished.
+between ledger and alias is finished, and a champion that was deleted in MLflow is recorded as lost.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--model", metavar="NAME", help="another than registry.model")
     options = parser.parse_args(arguments)
     name = options.model or lock.load().registry.model
-    with mlflow_store.answering("When the server is back, type: ratchet history"):
+    with mlflow_store.answering("ratchet history"):
         state = seen(mlflow_store.client(), name)
     if options.json:
         print(as_json(described(name, state, options.at)))
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
 def seen(client: Any, name: str) -> State:
     """A broken ledger is shown as far as it goes; of a whole one, what was cut off is finished."""
     state = champion.look(client, name)
-    return champion.state(client, name) if state.cut_off and not state.chain.broken else state
+    return state if state.chain.broken else champion.state(client, name)
 
 
 def moment(text: str) -> int:
@@ -73,7 +73,7 @@ def shown_table(name: str, state: State) -> str:
 
 def row(entry: Entry) -> tuple[Any, ...]:
     before = "none" if entry.champion is None else entry.champion
-    after = f"{before} → {entry.version}" if entry.changes else before if entry.counts else VOID
+    after = f"{before} → {entry.after or 'none'}" if entry.changes else before if entry.counts else VOID
     time = shown(entry.time).removesuffix(" UTC")
     reason, evidence = (" ".join(str(text).split()) for text in (entry.reason, entry.evidence.get("summary", "")))
     return entry.number, time, entry.action, entry.version, after, entry.actor, reason, evidence
@@ -81,6 +81,9 @@ def row(entry: Entry) -> tuple[Any, ...]:
 
 def at(name: str, state: State, when: int) -> str:
     version, entry = state.chain.at(when)
+    if entry is not None and entry.action == "lost":
+        then = "had no champion" if version is None else f"version {version} was champion"
+        return f"{name} {then} at {shown(when)}: version {entry.version} was {entry.told}{entry.because}"
     if entry is not None:
         return f"{name} version {version} was champion at {shown(when)}: {entry.told}{entry.because}"
     if not state.chain.counting:

@@ -56,12 +56,12 @@ def main(arguments: list[str]) -> None:
 
 def champion(uri: str | None) -> Path:
     """The verified bundle of a registered version, fetched from MLflow."""
-    from pipeline.registry import aliases, versions
+    from pipeline.registry import uris, versions
     from pipeline.tracking import mlflow_store
 
-    with mlflow_store.answering("Score with the bundle itself instead: --bundle models/bundle"):
+    with mlflow_store.answering("ratchet predict", "Score with the bundle itself instead: --bundle models/bundle"):
         client = mlflow_store.client()
-        return versions.fetched(client, aliases.named(client, uri))
+        return versions.fetched(client, uris.named(client, uri))
 
 
 def scored(bundle: Bundle, file: Path) -> Iterator[pl.DataFrame]:

@@ -23,7 +23,7 @@ from pipeline.project import paths
 from pipeline.project.errors import RatchetError
 from pipeline.project.files import read_json
 from pipeline.project.secrets import redact
-from pipeline.registry import aliases, origin, versions
+from pipeline.registry import origin, uris, versions
 from pipeline.registry.remaking import remake
 from pipeline.tracking import lineage, mlflow_store
 from pipeline.training.checkpoint import Interrupted
@@ -48,9 +48,9 @@ def main(arguments: list[str]) -> int:
     # not among the temporary files, which `ratchet preprocess` clears away
     folder = Path(tempfile.mkdtemp(prefix="ratchet-")).resolve() if options.keep else paths.scratch()
     try:
-        with stoppable(), mlflow_store.answering("When it is back, type the same command again"):
+        with stoppable(), mlflow_store.answering("ratchet reproduce"):
             client = mlflow_store.client()
-            version = aliases.named(client, options.uri)
+            version = uris.named(client, options.uri)
             told, bundle = origin.read(client, version), versions.fetched(client, version)
             return compared(told, bundle, folder, options.tolerance)
     except RatchetError as error:

@@ -22,13 +22,16 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would be done")
     options = parser.parse_args(arguments)
     name = lock.load().registry.model
-    with mlflow_store.answering("Nothing was moved. When the server is back, type: ratchet rollback"):
+    with mlflow_store.answering("ratchet rollback", "Nothing was moved."):
         roll_back(mlflow_store.client(), name, options)
 
 
 def roll_back(client: Any, name: str, options: argparse.Namespace) -> None:
-    state = champion.state(client, name)
-    target = chosen(name, state) if options.to is None else options.to
+    state = champion.state(client, name, keep=not options.dry_run)
+    if state.lost is not None and state.champion is not None and options.to in (None, state.champion):
+        print(f"champion of {name}: version {state.lost} → {state.champion}")
+        return
+    target = chosen(client, name, state) if options.to is None else options.to
     require_champion_once(client, name, state, target)
     if state.champion == target and state.drift is None:
         print(f"{name} version {target} is champion already")
@@ -42,14 +45,15 @@ def roll_back(client: Any, name: str, options: argparse.Namespace) -> None:
     print(f"{move} (entry {entry.number})")
 
 
-def chosen(name: str, state: State) -> int:
-    """The champion before."""
+def chosen(client: Any, name: str, state: State) -> int:
+    """The champion before: the newest that is in MLflow still."""
     if state.drift is not None:
         raise RegistryError(state.drift)
-    if len(state.chain.stack) < 2:
-        now = "no champion" if state.champion is None else f"version {state.champion}, and none before it"
-        raise RegistryError(f"{name} has {now}, by the ledger.\nType: ratchet history")
-    return state.chain.stack[-2]
+    if state.champion is None:
+        raise RegistryError(f"{name} has no champion, by the ledger.\nType: dvc repro && ratchet promote")
+    if (target := champion.before(client, name, state.chain)) is None:
+        raise RegistryError(f"{name} has version {state.champion}, and none before it.\nType: ratchet history")
+    return target
 
 
 def require_champion_once(client: Any, name: str, state: State, target: int) -> None:
@@ -59,7 +63,8 @@ def require_champion_once(client: Any, name: str, state: State, target: int) -> 
             f"version {target} of {name} was never champion; these were: {', '.join(map(str, known)) or '(none)'}.\n"
             f"To let the gate judge it, type: ratchet promote --version {target}"
         )
-    if not champion.exists(client, name, target):
-        there = [version for version in known if version != target and champion.exists(client, name, version)]
+    if not champion.is_there(client, name, state.chain, target):
+        others = (version for version in known if version != target)
+        there = [version for version in others if champion.is_there(client, name, state.chain, version)]
         ways = "".join(f"\nType: ratchet rollback --to {version}" for version in reversed(there))
         raise RegistryError(f"version {target} of {name} was champion, and is deleted in MLflow.{ways}")

@@ -1,15 +1,10 @@
-"""The two names that move, challenger and champion, and the versions that they and URIs name."""
+"""The two names that move, challenger and champion, and the versions that they and numbers name."""
 
 import re
 from typing import Any
 
-from pipeline.config import lock
-from pipeline.project.errors import RegistryError
-from pipeline.tracking.mlflow_store import shown_uri
-
 CHALLENGER, CHAMPION = "challenger", "champion"
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow's answers where there is no such name
-URI = re.compile(r"models:/([^/@]+)(?:/(\d+)|@([\w.-]+))")
 
 
 def by_alias(client: Any, name: str, alias: str) -> Any | None:
@@ -20,6 +15,19 @@ def by_alias(client: Any, name: str, alias: str) -> Any | None:
         return client.get_model_version_by_alias(name, alias)
     except MlflowException as error:
         if error.error_code in ABSENT or (error.error_code == "PERMISSION_DENIED" and not exists(client, name)):
+            return None
+        raise
+
+
+def by_number(client: Any, name: str, version: int | str) -> Any | None:
+    """A version with its tags; None if it, or the whole model, is not there (any more)."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version(name, str(version))
+    except MlflowException as error:
+        absent = error.error_code == "RESOURCE_DOES_NOT_EXIST"
+        if absent or (error.error_code == "PERMISSION_DENIED" and not exists(client, name)):
             return None
         raise
 
@@ -45,25 +53,3 @@ def exists(client: Any, name: str) -> bool:
     except MlflowException as error:
         return error.error_code not in ABSENT
     return True
-
-
-def named(client: Any, uri: str | None) -> Any:
-    """The version that models:/NAME/3 or models:/NAME@ALIAS names, with its tags; None: this project's champion."""
-    from mlflow.exceptions import MlflowException
-
-    uri = uri or f"models:/{lock.load().registry.model}@{CHAMPION}"
-    if (match := URI.fullmatch(uri)) is None:
-        raise RegistryError(f"{uri!r} names no version.\nType it as models:/NAME/3 or models:/NAME@{CHAMPION}")
-    name, number, alias = match.groups()
-    try:
-        return client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, number)
-    except MlflowException as error:
-        if error.error_code not in ABSENT:
-            raise
-    versions = sorted(int(one.version) for one in client.search_model_versions(f"name='{name}'"))
-    aliases = sorted(client.get_registered_model(name).aliases.items()) if versions else ()
-    known = ", ".join([*map(str, versions), *(f"{alias} (is {version})" for alias, version in aliases)])
-    raise RegistryError(
-        f"there is no {uri} at {shown_uri()}; of {name} there are: {known or 'no versions'}.\n"
-        "Type: dvc repro && ratchet promote"
-    )

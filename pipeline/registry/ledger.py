@@ -29,6 +29,8 @@ PAGE = 10_000
 LONGEST_DESCRIPTION = 5000  # MLflow's column
 FIELDS = {"id", "action", "version", "champion", "alias_found", "actor", "reason", "evidence", "previous"}
 DECIDED = {"promote": "promoted", "refuse": "refused", "rollback": "gone back to"}
+DECIDED |= {"lost": "written off", "note": "noted"}
+UNCHANGED = ("refuse", "note")  # actions after which the champion is who it was
 PROMOTION = "promotion.entry"  # tag of a version that became champion: LEDGER NUMBER SHA256
 DESCRIPTION = (
     "Ratchet's ledger of the champions of {name}: each version is one decision, and its description tells who decided "
@@ -42,7 +44,7 @@ class Entry:
     number: int  # its version in NAME.ledger
     time: int  # ms since the epoch, by the server's clock
     id: str
-    action: str  # promote, refuse, rollback
+    action: str  # promote, refuse, rollback; lost: the champion was deleted in MLflow; note: something of it was
     version: int  # of the model, that was decided about
     champion: int | None  # before
     alias_found: int | None  # where the alias stood before
@@ -56,7 +58,12 @@ class Entry:
 
     @property
     def changes(self) -> bool:
-        return self.counts and self.action != "refuse"
+        return self.counts and self.action not in UNCHANGED
+
+    @property
+    def after(self) -> int | None:
+        """The champion that an entry which changes it makes: after a loss the one before, or none."""
+        return self.evidence["back_to"] if self.action == "lost" else self.version
 
     @property
     def told(self) -> str:
@@ -96,23 +103,29 @@ class Chain:
 
     @property
     def champion(self) -> int | None:
-        return self.last_change.version if self.last_change else self.first_champion
+        return self.last_change.after if self.last_change else self.first_champion
 
     @property
     def ever_champion(self) -> set[int]:
-        return {entry.version for entry in self.changing} | {self.first_champion} - {None}
+        return ({entry.after for entry in self.changing} | {self.first_champion}) - {None}
 
     @property
     def stack(self) -> list[int]:
-        """The champions that rollbacks go back through, the present one last: promote pushes, rollback pops."""
+        """The champions that rollbacks go back through, the present one last: promote pushes, rollback and loss pop."""
         stack = [] if self.first_champion is None else [self.first_champion]
         for entry in self.changing:
-            if entry.action == "rollback" and entry.version in stack:
-                while stack[-1] != entry.version:
+            if entry.action == "lost" or (entry.action == "rollback" and entry.version in stack):
+                while stack and stack[-1] != entry.after:
                     stack.pop()
             elif stack[-1:] != [entry.version]:
                 stack.append(entry.version)
         return stack
+
+    def made_champion(self, version: int) -> int | None:
+        """When a version became champion for the last time, in ms; None if it never was."""
+        times = [entry.time for entry in self.changing if entry.after == version]
+        times += [self.counting[0].time] * (bool(self.counting) and self.first_champion == version)
+        return max(times, default=None)
 
     def by_id(self, wanted: str) -> Entry | None:
         return next((entry for entry in self.counting if entry.id == wanted), None)
@@ -124,7 +137,7 @@ class Chain:
             clock = max(clock, entry.time)  # entries are in the order of commits; a server's clock may be set back
             if clock <= moment:
                 last = entry
-        return (last.version if last else self.first_champion), last
+        return (last.after if last else self.first_champion), last
 
 
 def shown(moment: int) -> str:
@@ -177,6 +190,8 @@ def parsed(stored: Any) -> Entry | None:
     try:
         fields = json.loads(stored.tags["entry"])
         if fields.keys() != FIELDS or fields["action"] not in DECIDED:
+            return None
+        if fields["action"] == "lost" and "back_to" not in fields["evidence"]:
             return None
         tags = {"sha256": stored.tags["sha256"], "applied": stored.tags.get("applied")}
         return Entry(int(stored.version), stored.creation_timestamp, **fields, **tags)
@@ -233,7 +248,9 @@ def create(client: Any, name: str) -> None:
 
 def mark_applied(client: Any, name: str, entry: Entry) -> None:
     """The alias is where the entry says; the version itself remembers which entry made it champion."""
-    client.set_model_version_tag(name, str(entry.version), PROMOTION, f"{name}.ledger {entry.number} {entry.sha256}")
+    if entry.after is not None:
+        mark = f"{name}.ledger {entry.number} {entry.sha256}"
+        client.set_model_version_tag(name, str(entry.after), PROMOTION, mark)
     client.set_model_version_tag(f"{name}.ledger", str(entry.number), "applied", shown(time.time() * 1000))
 
 

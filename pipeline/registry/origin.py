@@ -62,7 +62,7 @@ def read(client: Any, version: Any) -> dict[str, Any]:
     recorded = run.data.tags if run else {}
     settings = stored_settings(client, version.run_id) if run else None
     aliases = client.get_registered_model(version.name).aliases
-    entries = [each for each in ledger.read(client, version.name).changing if str(each.version) == str(version.version)]
+    entries = [each for each in ledger.read(client, version.name).changing if str(each.after) == str(version.version)]
     return {
         "uri": f"models:/{version.name}/{version.version}",
         "aliases": sorted(alias for alias, number in aliases.items() if str(number) == str(version.version)),
@@ -82,7 +82,10 @@ def read(client: Any, version: Any) -> dict[str, Any]:
         "packages": part(recorded, "version."),
         "machine": {name: recorded[name] for name in MACHINE if name in recorded} | {"cpu": tags.get("cpu")},
         "parents": {name: recorded[name] for name in PARENTS if name in recorded} | answered(tags),
-        "promoted": [each.told for each in entries],
+        "promoted": [
+            f"again, since version {each.version} was {each.told}" if each.action == "lost" else each.told
+            for each in entries
+        ],
         "metrics": {name: float(value) for name, value in tags.items() if name.startswith(("test/", "baseline/"))},
         "evaluation": json.loads(tags.get("evaluation", "{}")),
     }
@@ -146,7 +149,7 @@ def about(run: Any | None, run_id: str | None) -> dict[str, Any]:
         "ratchet": run_id,
         "mlflow": run.info.run_id,
         "name": run.info.run_name,
-        "status": run.info.status,
+        "status": run.info.status + (" (deleted)" if run.info.lifecycle_stage == "deleted" else ""),
         "reason": run.data.tags.get("ratchet.reason"),
         "began": ledger.shown(began),
         "seconds": (ended - began) / 1000 if ended else None,

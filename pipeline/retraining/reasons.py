@@ -56,15 +56,19 @@ def fallen(config: Config, store: Store, after: int, newest: Labelled) -> Iterat
     if len(new) < FEWEST:
         return
     before = float(np.mean(old)) if len(old) >= FEWEST else tested(config.registry.model, version, metric)
+    if before is None:  # there is nothing to compare with
+        return
     low, high = live.interval(metric, new)
     worse = low > before if metric in live.LOWER_IS_BETTER else high < before
     if worse:
         yield f"{metric} of version {version} is {np.mean(new):.4g} ({low:.4g} to {high:.4g}), and was {before:.4g}"
 
 
-def tested(model: str, version: int, metric: str) -> float:
-    """Its score on the test split, when it was registered."""
+def tested(model: str, version: int, metric: str) -> float | None:
+    """Its score on the test split, when it was registered; None if the version is not in MLflow any more."""
+    from pipeline.registry.aliases import by_number
     from pipeline.tracking import mlflow_store
 
-    with mlflow_store.answering("Type: ratchet feedback --retrain   (when it is back)"):
-        return float(mlflow_store.client().get_model_version(model, str(version)).tags[TESTED[metric]])
+    with mlflow_store.answering("ratchet feedback --retrain"):
+        found = by_number(mlflow_store.client(), model, version)
+        return found and float(found.tags[TESTED[metric]])

@@ -51,7 +51,8 @@ def look(name: str) -> dict[str, Any]:
     before = pointer(name)
     kept = {key: (before or {}).get(key) for key in ("model", "version", "digest")}
     try:
-        found, problem = {**kept, **laid_out(name)}, None
+        found = {**kept, **laid_out(name)}
+        problem = found.pop("problem")
     except RatchetError as error:
         found, problem = kept, redact(str(error))
     except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the one before is served
@@ -64,14 +65,14 @@ def look(name: str) -> dict[str, Any]:
 
 
 def laid_out(name: str) -> dict[str, Any]:
-    """The champion by MLflow, whose files are here and can be loaded."""
-    from pipeline.registry import aliases, versions
+    """The champion, whose files are here and can be loaded; `problem`: that its alias in MLflow stands elsewhere."""
+    from pipeline.registry import champion, versions
     from pipeline.registry.origin import DIGEST
     from pipeline.tracking import mlflow_store
 
-    with mlflow_store.answering("The champion before is served until it is back"):
+    with mlflow_store.answering("ratchet serve", "The champion before, if there is one, is served meanwhile."):
         client = mlflow_store.client()
-        version = aliases.by_alias(client, name, aliases.CHAMPION)
+        version, state = champion.current(client, name)
         if version is None:
             raise RegistryError(
                 f"{name} has no champion at {mlflow_store.shown_uri()}.\nType: dvc repro && ratchet promote"
@@ -84,7 +85,8 @@ def laid_out(name: str) -> dict[str, Any]:
                 fetch(client, version, place, versions.fetched)
             tried(place, digest)
             prune(place.parent, keep={digest, (pointer(name) or {}).get("digest")})
-    return {"model": name, "version": int(version.version), "digest": digest}
+    problem = state and state.drift
+    return {"model": name, "version": int(version.version), "digest": digest, "problem": problem}
 
 
 def fetch(client: Any, version: Any, place: Path, fetched: Any) -> None:

@@ -14,6 +14,7 @@ from pipeline.project import paths
 from pipeline.project.errors import RegistryError
 from pipeline.project.files import write_atomically
 from pipeline.project.secrets import redact
+from pipeline.tracking import delivery, relocation
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -49,7 +50,14 @@ def client() -> Any:
     mlflow.set_tracking_uri(tracking_uri())
     mlflow.set_registry_uri(tracking_uri())
     require_tables()
+    settle()
     return mlflow.MlflowClient()
+
+
+def settle() -> None:
+    """A project that was moved or copied finds its files again."""
+    if (database := local_database()) is not None:
+        relocation.settle(database.absolute())
 
 
 def require_tables() -> None:
@@ -83,16 +91,21 @@ def experiment_id(client: Any, name: str) -> str:
 
     found = client.get_experiment_by_name(name)
     if found is None:
-        folder = paths.home(Path.cwd()) / "mlartifacts" / name
+        database = local_database()
+        folder = database and database.absolute().parent / relocation.ARTIFACTS / name
         try:
-            place = folder.as_uri() if local_database() else None
+            place = folder and folder.as_uri()
             return client.create_experiment(name, artifact_location=place, tags={KIND_TAG: KIND})
         except MlflowException:
             found = client.get_experiment_by_name(name)  # another process was faster
             if found is None:
                 raise
     if found.lifecycle_stage == "deleted":
-        raise RegistryError(f"experiment {name!r} is deleted in MLflow.\nRestore it, or set tracking.experiment=OTHER")
+        typed = delivery.restoring(shown_uri(), found.experiment_id)
+        raise RegistryError(
+            f"experiment {name!r} is deleted in MLflow, and takes no run.\nType: {typed}\n"
+            "or name another in params.yaml: tracking: {experiment: OTHER}"
+        )
     if KIND_TAG not in found.tags:  # of a version before, or made by hand
         client.set_experiment_tag(found.experiment_id, KIND_TAG, KIND)
     return found.experiment_id
@@ -129,11 +142,31 @@ def unreachable() -> tuple[type[Exception], ...]:
     return MlflowException, RequestException, SQLAlchemyError
 
 
+def status_of(error: Exception) -> int | None:
+    """The HTTP status of an answer that is an error; None if there was no answer, or none over HTTP."""
+    if (response := getattr(error, "response", None)) is not None:
+        return response.status_code
+    said = re.search(r"failed with error code (\d+)\b", str(error))
+    return int(said[1]) if said else None
+
+
 def is_denial(error: Exception) -> bool:
     """Whether the server says that this user may not, or that it does not know him."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    said = re.search(r"error code 40[13]\b", str(error))
-    return status in (401, 403) or getattr(error, "error_code", None) in DENIED or said is not None
+    return status_of(error) in (401, 403) or getattr(error, "error_code", None) in DENIED
+
+
+def way_on(error: Exception, typed: str) -> str:
+    """What to do about an error, and what to type then: only an outage is one that passes by waiting."""
+    if is_denial(error):
+        asking = "Ask its owner, or MLflow's admin, for the permission EDIT: docs/team.md says of what."
+        return f"{asking}\nWhen you may, type: {typed}"
+    if status_of(error) == 404 and getattr(error, "error_code", None) not in delivery.REFUSED:
+        return f"No MLflow server answers at that address: set MLFLOW_TRACKING_URI to one. Then type: {typed}"
+    if delivery.is_refusal(error):
+        return "It answered, and refuses: waiting does not help. What is wrong shows: ratchet doctor"
+    if local_database() is not None:
+        return f"If another process holds it, type: {typed}   (what else may be wrong shows: ratchet doctor)"
+    return f"When the server is back, type: {typed}"
 
 
 @contextmanager
@@ -158,8 +191,8 @@ def once_each() -> AbstractContextManager[None]:
 
 
 @contextmanager
-def answering(hint: str) -> Iterator[None]:
-    """RegistryError with `hint`, what to type, when the server or the database does not answer as it should.
+def answering(typed: str, meanwhile: str = "") -> Iterator[None]:
+    """RegistryError that says what to type when the server or the database does not answer as it should.
 
     A lost answer is asked for again: all requests but those under `once_each` may be sent twice.
     """
@@ -167,9 +200,5 @@ def answering(hint: str) -> Iterator[None]:
         with retries(RETRIES):
             yield
     except unreachable() as error:
-        if is_denial(error):
-            asking = "Ask its owner, or MLflow's admin, for the permission EDIT: docs/team.md says of what.\n"
-            hint = asking + hint.replace("When the server is back", "When you may")
-        raise RegistryError(
-            f"{shown_uri()} can't be used: {type(error).__name__}: {redact(str(error))[:300]}\n{hint}"
-        ) from error
+        lines = [f"{shown_uri()} can't be used: {type(error).__name__}: {redact(str(error))[:300]}", meanwhile]
+        raise RegistryError("\n".join([*filter(None, lines), way_on(error, typed)])) from error
