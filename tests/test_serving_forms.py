@@ -29,7 +29,7 @@ from tests import digits, test_behaviour, test_table, test_text
 from tests import texts as tiny
 from tests.conftest import REPOSITORY
 
-LIMITS = Limits(records=50, characters=150_000, pixels=100_000, side=5_000)
+LIMITS = Limits(records=50, characters=300_000, pixels=100_000, side=5_000)
 # A category of numbers, as pandas writes them where one is missing, and of words
 LINES = [f"{row / 2},{('Oslo', 'Rome', '北京')[row % 3]},{row % 2 + 1}.0,{row % 28 + 1}.02.2024" for row in range(60)]
 HEADER = "age,city,class,since,y"

@@ -75,7 +75,11 @@ class Connection(AutoHTTPProtocol):
 
     async def run(self, scope: Message, receive: Receive, send: Send) -> None:
         self.task = asyncio.current_task()
-        await self.config.loaded_app(scope, receive, send)
+        try:
+            await self.config.loaded_app(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self.transport.is_closing():
+                raise
 
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)

@@ -51,7 +51,7 @@ class Edge:
             pass
         except asyncio.CancelledError as error:
             if error.args == (GONE,):
-                return None
+                raise
             # by uvicorn, which has waited long enough for its end
             exchange.pending = False  # nor does it wait for the rest of the request
             await exchange.refuse(Refusal(503, "the service stops; try again", CLOSE))

@@ -22,7 +22,7 @@ from pipeline.serving.reading import Reader
 from pipeline.serving.store import Store
 
 PRUNE_SECONDS = 3600.0
-CHECK_SECONDS = 2.0  # between two looks at the store
+CHECK_SECONDS = 3.0  # between two looks at the store
 DAY = 86_400_000  # milliseconds
 
 log = logging.getLogger("uvicorn.error")
