@@ -66,7 +66,7 @@ HOSTILE = [
     ("image", put("net.name", "resnet"), "resnet"),
     ("image", put("net.name", "outputs"), "build"),
     ("image", put("net.widths", [-4]), "negative dimension"),
-    ("image", put("net.widths", [1 << 30]), "net.1.weight"),
+    ("image", put("net.widths", [1 << 30]), "net.1."),
     ("image", put("net.widths", [10**30]), "bundle.json"),
     ("image", put("net.widths", "wide"), "bundle.json"),
     ("image", put("net.widths", ...), "widths"),
