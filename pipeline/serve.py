@@ -87,7 +87,7 @@ def served(config: Config, options: argparse.Namespace, arguments: list[str]) ->
     os.environ[app.SETTINGS] = json.dumps(given)
     print(shown(options.host, taken.getsockname()[1]), flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it anew when all is answered
-    signal.signal(signal.SIGHUP, reload)  # of one worker; several are replaced one after another by uvicorn
+    signal.signal(signal.SIGHUP, reload)  # of one worker; uvicorn takes it for several
     serving = uvicorn.Config(
         "pipeline.serving.app:create",
         factory=True,
@@ -107,7 +107,9 @@ def served(config: Config, options: argparse.Namespace, arguments: list[str]) ->
         with suppress(KeyboardInterrupt):
             server.run(sockets=[taken])
         return 0 if server.started else 1
-    Multiprocess(serving, sockets=[taken]).run()
+    above = Multiprocess(serving, sockets=[taken])
+    above.handle_hup = reload
+    above.run()
     return 0
 
 
@@ -141,6 +143,7 @@ def log_config(usual: dict[str, Any]) -> dict[str, Any]:
 
 
 def reload(*_: object) -> None:
+    """Nothing is restarted: a worker that came up with other settings than its neighbour would be worse."""
     print("ratchet serve: champion and token file are always read anew; other settings need a restart", flush=True)
 
 
