@@ -77,7 +77,7 @@ def serving(project: Path, *arguments: str, port: int | None = None, **env: str)
             return False
 
     try:
-        runs.eventually(ready, 60, 0.1)
+        runs.eventually(ready, 180, 0.1)
         yield service
     finally:
         stop(service)
