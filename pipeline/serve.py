@@ -5,6 +5,7 @@ A new champion takes over while requests run; one that can't be loaded leaves th
 
 import argparse
 import atexit
+import errno
 import json
 import os
 import shutil
@@ -14,6 +15,8 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
+from typing import Any
 
 from pipeline.config.arguments import chosen
 from pipeline.config.schema import Config
@@ -23,6 +26,7 @@ from pipeline.project.processes import end_with
 from pipeline.project.secrets import redact
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+PORTS = 65535
 AGAIN = 2.0  # seconds before a watcher that has died is started again
 
 
@@ -30,7 +34,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("ratchet serve", description=__doc__)
     parser.add_argument("overrides", nargs="*", metavar="setting=value", help="such as serving.scrub=true")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for every network; then with --token-file")
-    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--port", type=port, default=8000, help="0: any that is free")
     parser.add_argument(
         "--workers", type=int, choices=range(1, 129), default=1, metavar="N", help="processes that answer"
     )
@@ -40,9 +44,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--locked", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--watch", type=int, metavar="PID", help=argparse.SUPPRESS)
     options = parser.parse_intermixed_args(arguments)
+    options.host = options.host.strip("[]")  # as an IPv6 address stands in a URL
     config = chosen(options)
     if options.watch:
         end_with(options.watch)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         return watched(config.registry.model, config.serving.watch_seconds)
     return served(config, options, arguments)
 
@@ -62,6 +68,7 @@ def served(config: Config, options: argparse.Namespace, arguments: list[str]) ->
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(numbers)  # read when its package is imported
 
     import uvicorn
+    from uvicorn.supervisors import Multiprocess
 
     from pipeline.serving import app
     from pipeline.serving.service import database
@@ -70,21 +77,20 @@ def served(config: Config, options: argparse.Namespace, arguments: list[str]) ->
     token = paths.typed(options.token_file) if options.token_file else None
     if token is not None and not token.is_file():
         raise RatchetError(f"--token-file {options.token_file} does not exist.\nType: openssl rand -hex 32 > {token}")
-    require_port(options.host, options.port)
+    taken = listening(options.host, options.port)
     if token is None and options.host not in LOOPBACK:
         print(f"warning: whoever reaches {options.host} may predict and label; see --token-file", file=sys.stderr)
     Store(database(config.serving)).close()  # what is wrong with it is said before anything is served
     first(arguments)
     given = {"serving": config.serving.model_dump(mode="json"), "model": config.registry.model, "host": options.host}
-    given |= {"workers": options.workers, "token_file": str(token) if token else None}
+    given |= {"workers": options.workers, "token_file": str(token) if token else None, "main": os.getpid()}
     os.environ[app.SETTINGS] = json.dumps(given)
-    print(f"http://{options.host}:{options.port}", flush=True)
+    print(shown(options.host, taken.getsockname()[1]), flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it anew when all is answered
-    uvicorn.run(
+    signal.signal(signal.SIGHUP, reload)  # of one worker; uvicorn takes it for several
+    serving = uvicorn.Config(
         "pipeline.serving.app:create",
         factory=True,
-        host=options.host,
-        port=options.port,
         workers=options.workers,
         http="pipeline.serving.connection:Connection",
         limit_concurrency=config.serving.connections,
@@ -93,19 +99,52 @@ def served(config: Config, options: argparse.Namespace, arguments: list[str]) ->
         proxy_headers=False,
         ws="none",
         log_level="warning",
+        log_config=log_config(uvicorn.config.LOGGING_CONFIG),
         server_header=False,
     )
+    if options.workers == 1:
+        server = uvicorn.Server(serving)
+        with suppress(KeyboardInterrupt):
+            server.run(sockets=[taken])
+        return 0 if server.started else 1
+    above = Multiprocess(serving, sockets=[taken])
+    above.handle_hup = reload
+    above.run()
     return 0
 
 
-def require_port(host: str, port: int) -> None:
+def port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= PORTS):
+        raise argparse.ArgumentTypeError(f"{text!r} was given; allowed are 1 to {PORTS}, or 0 for any that is free")
+    return int(text)
+
+
+def listening(host: str, port: int) -> socket.socket:
     try:
-        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
-            pass
+        taken = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
+        free = port + 1 if error.errno == errno.EADDRINUSE and port < PORTS else 0
+        cure = f"--port {free}" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "--host 127.0.0.1"
         raise RatchetError(
-            f"{host}:{port} can't be used: {error.strerror or error}.\nType: ratchet serve --port {port + 1}"
+            f"{shown(host, port)} can't be used: {error.strerror or error}.\nType: ratchet serve {cure}"
         ) from None
+    taken.set_inheritable(True)
+    return taken
+
+
+def shown(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def log_config(usual: dict[str, Any]) -> dict[str, Any]:
+    """uvicorn's, with the time in each line."""
+    form = {"()": "logging.Formatter", "format": "%(asctime)s %(levelname)s %(message)s"}
+    return usual | {"formatters": usual["formatters"] | {"default": form}}
+
+
+def reload(*_: object) -> None:
+    """Nothing is restarted: a worker that came up with other settings than its neighbour would be worse."""
+    print("ratchet serve: champion and token file are always read anew; other settings need a restart", flush=True)
 
 
 def first(arguments: list[str]) -> None:

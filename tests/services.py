@@ -1,6 +1,7 @@
 """A real `ratchet serve` on loopback, and requests as its clients send them."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -55,24 +56,28 @@ def parsed(content: bytes) -> Any:
 
 
 @contextmanager
-def serving(project: Path, *arguments: str, **env: str) -> Iterator[Service]:
-    """Ready to predict; killed at the end, unless it has ended."""
-    port = free_port()
+def serving(project: Path, *arguments: str, port: int | None = None, **env: str) -> Iterator[Service]:
+    """Ready to predict; killed at the end, unless it has ended. `port` 0: the one that it says."""
+    port = free_port() if port is None else port
     command = [sys.executable, "-m", "pipeline", "serve", "--port", str(port), *arguments]
     log = project / "serve.log"
+    begin = log.stat().st_size if log.is_file() else 0
     with log.open("ab") as output:
         process = subprocess.Popen(command, cwd=project, env=lean(**env), stdout=output, stderr=output)
     service = Service(f"http://127.0.0.1:{port}", process, log)
 
     def ready() -> bool:
         assert process.poll() is None, log.read_text()
+        said = re.search(r"^http://\S+:[1-9]\d*$", log.read_text()[begin:], re.MULTILINE)
+        if port == 0 and said:
+            service.uri = said[0]
         try:
             return service.get("/health/ready")[0] in (200, 401)  # 401: it has a token
         except OSError:
             return False
 
     try:
-        runs.eventually(ready, 60, 0.1)
+        runs.eventually(ready, 180, 0.1)
         yield service
     finally:
         stop(service)

@@ -361,6 +361,96 @@ def test_a_file_that_another_process_holds_is_waited_for(tmp_path: Path, how: st
     store.close()
 
 
+@pytest.fixture
+def used(tmp_path: Path) -> Iterator[Store]:
+    """With a prediction `a`, by more than one connection."""
+    store = Store(f"sqlite:///{tmp_path}/feedback.db")
+    store.check()
+    store.add([made("a")])
+    assert store.label("a", "no", 10).status == "stored"
+    yield store
+    store.close()
+
+
+def test_a_file_that_was_deleted_takes_nothing_and_is_not_made_anew(used: Store, tmp_path: Path):
+    file = tmp_path / "feedback.db"
+    file.rename(tmp_path / "away.db")
+    for write in (lambda: used.add([made("b")]), lambda: used.label("a", "yes", 11), used.check):
+        with pytest.raises(StoreError, match="was deleted") as error:
+            write()
+        assert str(tmp_path) not in error.value.reason
+    assert not file.exists()
+    (tmp_path / "away.db").rename(file)
+    used.check()
+    assert used.label("a", "no", 12).status == "known", "it is the file as it was"
+
+
+def test_a_file_that_goes_during_a_transaction_is_seen(used: Store, tmp_path: Path):
+    def write() -> None:
+        with used.transaction(tables.LASTING):
+            (tmp_path / "feedback.db").unlink()
+
+    with pytest.raises(StoreError, match="was deleted"):
+        write()
+
+
+def test_an_empty_file_in_its_place_becomes_a_store_and_a_backup_is_read(used: Store, tmp_path: Path):
+    file = tmp_path / "feedback.db"
+    with sqlite3.connect(tmp_path / "backup.db") as backup, sqlite3.connect(file) as now:
+        now.backup(backup)
+    file.unlink()
+    file.touch()
+    used.check()
+    used.add([made("c")])
+    assert (used.prediction("a"), used.prediction("c") is None) == (None, False)
+    for part in tmp_path.glob("feedback.db*"):
+        part.unlink()
+    (tmp_path / "backup.db").rename(file)
+    used.check()
+    assert used.label("a", "no", 12).status == "known"
+
+
+def test_a_log_that_was_deleted_is_saved_into_the_database(used: Store, tmp_path: Path):
+    def write() -> None:
+        with used.transaction(tables.LASTING) as connection:
+            connection.execute(text("UPDATE ratchet_labels SET label = 'kept'"))
+            (tmp_path / "feedback.db-wal").unlink()
+
+    for act in (write, used.check):
+        with pytest.raises(StoreError, match="-wal was deleted"):
+            act()
+    (tmp_path / "copy.db").write_bytes((tmp_path / "feedback.db").read_bytes())
+    with sqlite3.connect(tmp_path / "copy.db") as copy:
+        assert copy.execute("SELECT label FROM ratchet_labels").fetchall() == [("kept",)]
+
+
+def test_a_check_tells_of_a_holder_soon(used: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("pipeline.serving.store.PATIENCE", 0)
+    with held(tmp_path / "feedback.db", "BEGIN IMMEDIATE"), pytest.raises(StoreError) as error:
+        used.check()
+    assert error.value.reason == "another process holds it"
+    used.check()
+
+
+def test_a_check_tells_of_a_file_that_is_read_only(used: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write whatever the mode says
+    with pytest.raises(StoreError, match="chmod u") as error:
+        used.check()
+    assert error.value.reason == "it is read-only"
+
+
+def test_a_check_tells_of_a_full_disk(tmp_path: Path):
+    with limits.disk(tmp_path / "small", "1m") as disk:
+        store = Store(f"sqlite:///{disk}/feedback.db")
+        filler = limits.fill(disk)
+        with pytest.raises(StoreError) as error:
+            store.check()
+        assert error.value.reason == "its disk is full"
+        filler.unlink()
+        store.check()
+        store.close()
+
+
 def test_a_table_that_another_session_holds_is_not_waited_for_for_ever(
     server: PostgreSQL, monkeypatch: pytest.MonkeyPatch
 ):

@@ -1,13 +1,14 @@
 """The pages of `ratchet serve` in headless Chromium: /docs sends what it shows, and / can be used with every kind."""
 
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, Route
 
 from tests import browser, untrained
 from tests.browser import expect
@@ -98,6 +99,89 @@ def test_an_example_is_answered_on_the_page_and_judged(page: Page, project: Path
     expect(page.locator("#status")).to_contain_text("is right. Thank you.")
     page.get_by_role("link", name="API").click()
     assert "prediction_id" in sent(page.locator("#predict"), "200 OK")
+
+
+def test_on_a_small_screen_the_answer_comes_into_sight_and_the_drawing_stays(page: Page, project: Path, served) -> None:
+    service, digests = served
+    untrained.swap(service, project, digests["image"])
+    page.set_viewport_size({"width": 375, "height": 667})
+    page.goto(service.uri)
+    page.locator("#draw").scroll_into_view_if_needed()
+    stroke(page, lift=False)
+    expect(page.locator("#right")).to_be_attached()
+    place = page.evaluate("scrollY")
+    page.wait_for_timeout(500)
+    assert page.evaluate("scrollY") == place, "nothing moves beneath the pen"
+    page.mouse.up()
+    expect(page.locator("#label")).to_be_in_viewport(ratio=1)
+    expect(page.locator("#label")).not_to_have_text("Nothing yet")
+    expect(page.locator("#draw")).to_be_in_viewport(ratio=0.7)
+    page.set_viewport_size(browser.SIZE)
+
+
+def stroke(page: Page, lift: bool = True) -> None:
+    box = page.locator("#draw").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 4)
+    page.mouse.down()
+    for step in range(10):
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * (0.25 + step / 20))
+    if lift:
+        page.mouse.up()
+
+
+def test_a_slow_answer_is_announced(page: Page, project: Path, served) -> None:
+    service, digests = served
+    untrained.swap(service, project, digests["table"])
+    page.goto(service.uri)
+
+    def later(route: Route) -> None:
+        page.wait_for_timeout(1500)
+        route.continue_()
+
+    page.route("**/predict", later)
+    page.locator("#predict").click()
+    expect(page.locator("#status")).to_have_text("Predicting…")
+    expect(page.locator("#right")).to_be_visible()
+    expect(page.locator("#status")).to_have_text("")
+    page.unroute("**/predict")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_corrects_by_keyboard_keeps_their_place(page: Page, project: Path, served, kind: str) -> None:
+    service, digests = served
+    untrained.swap(service, project, digests[kind])
+    page.goto(service.uri)
+    page.locator("#examples button").first.press("Enter")
+    expect(page.locator("#wrong")).to_be_visible()
+    page.locator("#wrong").press("Enter")
+    page.locator("#result [data-label]:visible").first.press("Enter")
+    expect(page.locator("#status")).to_contain_text("is right")
+    expect(page.locator("#wrong")).to_be_focused()
+
+
+def test_a_token_is_asked_for_calmly_and_a_wrong_one_is_said(page: Page, served) -> None:
+    """As a service with --token-file answers; tests/test_serving_edge.py asks a real one."""
+    service, _ = served
+    refused = json.dumps({"detail": [{"field": "", "message": "the token is wrong"}]})
+
+    def ask(route: Route) -> None:
+        good = route.request.headers.get("authorization") == "Bearer good"
+        route.continue_() if good else route.fulfill(status=401, body=refused, content_type="application/json")
+
+    page.route("**/about", ask)
+    page.goto(service.uri)
+    expect(page.locator("#token")).to_be_focused()
+    expect(page.locator("#access")).to_contain_text("--token-file")
+    expect(page.locator("#status")).to_be_empty()
+    page.locator("#token").fill("bad")
+    page.locator("#token").press("Enter")
+    expect(page.locator("#status.refused")).to_have_text("the token is wrong")
+    page.locator("#token").fill("good")
+    page.locator("#token").press("Enter")
+    expect(page.locator("main")).to_be_visible()
+    expect(page.locator("#status")).to_be_empty()
+    page.unroute("**/about")
+    page.evaluate("sessionStorage.clear()")
 
 
 def sent(operation: Locator, status: str) -> dict:

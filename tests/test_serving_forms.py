@@ -23,13 +23,13 @@ from pipeline.config.data import MnistData
 from pipeline.data import mnist, table
 from pipeline.data.encoding import encode
 from pipeline.models import outputs as meaning
-from pipeline.serving.bodies import parsed
+from pipeline.serving.bodies import Limits, parsed
 from pipeline.serving.forms import Form, Invalid
 from tests import digits, test_behaviour, test_table, test_text
 from tests import texts as tiny
 from tests.conftest import REPOSITORY
 
-LIMITS = {"pixels": 100_000, "records": 50}
+LIMITS = Limits(records=50, characters=300_000, pixels=100_000, side=5_000)
 # A category of numbers, as pandas writes them where one is missing, and of words
 LINES = [f"{row / 2},{('Oslo', 'Rome', '北京')[row % 3]},{row % 2 + 1}.0,{row % 28 + 1}.02.2024" for row in range(60)]
 COLUMNS = {"age": "number", "city": "category", "class": "category", "since": "date"}
@@ -82,7 +82,7 @@ def all_made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict[s
 
 @pytest.fixture(scope="module")
 def forms(all_made) -> dict[str, Form]:
-    return {kind: Form(encoder, examples, **LIMITS) for kind, (encoder, examples) in all_made.items()}
+    return {kind: Form(encoder, examples, LIMITS) for kind, (encoder, examples) in all_made.items()}
 
 
 def body(value: Any) -> bytes:

@@ -14,9 +14,7 @@ from tests.conftest import REPOSITORY, clone, lean
 def made() -> tuple[tempfile.TemporaryDirectory, Path]:
     """The folder that goes with this process, and the project in it."""
     folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    listed = subprocess.run(command, cwd=REPOSITORY, env=lean(), capture_output=True, text=True, check=True).stdout
-    project = clone(Path(folder.name) / "project", sorted({name for name in listed.split("\0") if name}))
+    project = bare(Path(folder.name))
     for verb in ("download", "preprocess"):
         subprocess.run(
             [sys.executable, "-m", "pipeline", verb], cwd=project, env=lean(), check=True, capture_output=True
@@ -24,6 +22,13 @@ def made() -> tuple[tempfile.TemporaryDirectory, Path]:
     make = f"import mlflow; mlflow.MlflowClient('sqlite:///{project}/mlflow.db').search_experiments()"
     subprocess.run([sys.executable, "-c", make], env=lean(), check=True, capture_output=True)
     return folder, project
+
+
+def bare(folder: Path) -> Path:
+    """One in `folder` without data, as a clone is."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listed = subprocess.run(command, cwd=REPOSITORY, env=lean(), capture_output=True, text=True, check=True).stdout
+    return clone(folder / "project", sorted({name for name in listed.split("\0") if name}))
 
 
 def run(arguments: list[str], project: Path) -> None:

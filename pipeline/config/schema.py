@@ -178,7 +178,9 @@ class Serving(Section):
     batch: Positive
     body_mb: Positive
     records: Positive
+    characters: Positive
     pixels: Positive
+    side: Positive
     seconds: Rate
     connections: Positive
     hosts: list[str]

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from pipeline.data.encoding import encode
+from pipeline.models import description as describing
 from pipeline.models import outputs as meaning
+from pipeline.models.description import CURE, FORMAT
 from pipeline.models.network import Network, build, rows_at_once
 from pipeline.project.errors import DataError
-from pipeline.project.files import digest, read_json, sha256, write_atomically, write_json
+from pipeline.project.files import digest, sha256, write_atomically, write_json
 
-FORMAT = 2
 BATCH = 2000  # records at once; bounds memory alone
 WEIGHTS = "weights.safetensors"
 DESCRIPTION = "bundle.json"
@@ -34,24 +34,39 @@ class Bundle:
 
     @classmethod
     def load(cls, folder: Path | str) -> "Bundle":
-        """The bundle in `folder`; altered, partial or foreign files are refused with a DataError."""
+        """The bundle in `folder`; altered, partial, foreign or hostile files are refused with a DataError."""
         folder = Path(folder)
-        description = read_json(folder / DESCRIPTION, "train")
-        if description.get("format") != FORMAT:
-            raise DataError(f"{folder} has bundle format {description.get('format')!r}; this Ratchet reads {FORMAT}")
+        description = describing.read(folder / DESCRIPTION)
         weights = folder / WEIGHTS
         if not weights.is_file() or (found := sha256(weights)) != description["weights_sha256"]:
             given = f"has SHA-256 {found}" if weights.is_file() else "is missing"
             raise DataError(
-                f"{weights} {given}; {DESCRIPTION} beside it says {description['weights_sha256']}.\n"
-                "Type: dvc checkout --force, or: dvc repro --force train"
+                f"{weights} {given}; {DESCRIPTION} beside it says {description['weights_sha256'][:100]}.\n{CURE}"
             )
-        network = build(description["net"], description["encoder"], description["loss"])
         try:
+            describing.require_fitting(description, weights)
+            network = build(description["net"], description["encoder"], description["loss"])
             network.load_state_dict(load_file(weights))
-        except (SafetensorError, RuntimeError) as error:
-            raise DataError(f"{weights} does not fit the net in {DESCRIPTION}: {error}") from error
-        return cls(network, description)
+            made = cls(network, description)
+            made.tried()
+        except Exception as error:
+            given = error if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
+            raise DataError(
+                f"{weights} does not fit the net and the encoder in {DESCRIPTION}: {given}\n{CURE}"
+            ) from error
+        return made
+
+    @torch.inference_mode()
+    def tried(self) -> None:
+        """Answers to a record that says nothing; whatever goes wrong raises."""
+        blank = describing.blank(self.encoder)
+        try:
+            inputs = torch.from_numpy(encode(self.encoder, blank))
+        except DataError:  # an encoder may well refuse it: a table without empty cells
+            return
+        outputs = self.outputs(inputs)
+        describing.require_width(outputs, self.encoder)
+        meaning.answers(outputs, inputs, self.encoder)
 
     @torch.inference_mode()
     def outputs(self, inputs: torch.Tensor) -> torch.Tensor:

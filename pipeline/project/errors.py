@@ -40,4 +40,8 @@ class RegistryError(RatchetError):
 
 
 class StoreError(RatchetError):
-    """Nothing was kept of what failed."""
+    """Nothing was kept of what failed. `reason` names no place: whoever asks over a network may read it."""
+
+    def __init__(self, message: str, reason: str = "it can't be opened"):
+        super().__init__(message)
+        self.reason = reason

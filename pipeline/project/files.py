@@ -111,7 +111,7 @@ def read_json(path: Path, made_by: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{path} is missing; `ratchet {made_by}` makes it.\nType: dvc repro {made_by}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(
             f"{path} is damaged ({error}); `ratchet {made_by}` makes it anew.\nType: dvc repro --force {made_by}"
         ) from None

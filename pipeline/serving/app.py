@@ -4,9 +4,10 @@ import asyncio
 import gc
 import json
 import os
+import signal
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,22 +21,25 @@ from starlette.exceptions import HTTPException
 
 from pipeline.config.schema import Serving
 from pipeline.project.errors import StoreError
+from pipeline.project.processes import end_with
 from pipeline.serving import documents, metrics, site
+from pipeline.serving.bodies import Invalid
 from pipeline.serving.edge import Edge
-from pipeline.serving.forms import Invalid
 from pipeline.serving.loaded import Model
 from pipeline.serving.service import Service, database
 from pipeline.serving.store import Store
 
 SETTINGS = "RATCHET_SERVING"  # the environment variable that tells a worker what was typed
-LARGE = 1 << 14  # bytes of a body; as many of a PNG that is made for it take 11 ms to read
 
 
-def create() -> Edge:
+def create() -> metrics.Measured:
     """What uvicorn runs: one for each worker."""
     given = json.loads(os.environ[SETTINGS])
     settings = Serving(**given["serving"])
-    token = Path(given["token_file"]).read_text(encoding="utf-8").strip() if given["token_file"] else None
+    token = Path(given["token_file"]) if given["token_file"] else None
+    if given["main"] != os.getpid():
+        end_with(given["main"])
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the one above answers to it
     service = Service(given["model"], settings, Store(database(settings), settings.scrub))
     torch.set_num_threads(max(1, torch.get_num_threads() // given["workers"]))
 
@@ -45,22 +49,24 @@ def create() -> Edge:
         await service.loaded.look()
         gc.collect()
         gc.freeze()  # what was imported stays: to look through it all for garbage takes a third of a second
-        tasks = [asyncio.create_task(work) for work in (service.loaded.follow(), service.prune())]
+        background = service.loaded.follow(), service.look_after_store(), service.prune()
+        tasks = [asyncio.create_task(work) for work in background]
         yield
         for task in tasks:
             task.cancel()
         await asyncio.to_thread(service.engine.close)
+        service.reader.close()
         service.store.close()
 
     app = FastAPI(title="Ratchet", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.openapi = lambda: documents.openapi(app, service.loaded.model)
-    app.add_middleware(metrics.Measured)
     answers(app)
     predictions(app, service)
     facts(app, service)
     site.pages(app)
     hosts = {"localhost", "127.0.0.1", "::1", given["host"], *settings.hosts}
-    return Edge(app, hosts=hosts, body=settings.body_mb << 20, seconds=settings.seconds, token=token)
+    edge = Edge(app, hosts=hosts, body=settings.body_mb << 20, seconds=settings.seconds, token=token)
+    return metrics.Measured(edge)  # which counts what the edge refuses as well
 
 
 def answers(app: FastAPI) -> None:
@@ -68,7 +74,7 @@ def answers(app: FastAPI) -> None:
 
     @app.exception_handler(Invalid)
     async def invalid(request: Request, error: Invalid) -> JSONResponse:
-        return JSONResponse({"detail": error.problems}, 422)
+        return JSONResponse({"detail": error.problems}, error.status)
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> JSONResponse:
@@ -77,7 +83,8 @@ def answers(app: FastAPI) -> None:
 
     @app.exception_handler(StoreError)
     async def away(request: Request, error: StoreError) -> JSONResponse:
-        return JSONResponse({"detail": [{"field": "", "message": str(error)}]}, 503)
+        message = f"the feedback store can't be used, and nothing was kept: {error.reason}; try again"
+        return JSONResponse({"detail": [{"field": "", "message": message}]}, 503, {"retry-after": "1"})
 
 
 class Plain(APIRoute):
@@ -89,22 +96,25 @@ class Plain(APIRoute):
 
 def predictions(app: FastAPI, service: Service) -> None:
     async def predict(request: Request) -> Response:
+        service.require_store()
         model = service.model
         kind = request.headers.get("content-type", "nothing")
         if kind.startswith("multipart/form-data"):
-            record = await asyncio.to_thread(model.form.picture, await uploaded(request))
+            record = await service.reader.aside(model.form.picture, await uploaded(request))
         else:
-            record = await read(model.form.one, await content(request, kind))
+            record = await service.reader.read(model.form.one, await content(request, kind))
         (answer,) = await service.predicted(model, [record])
         return said(model, answer[1:])
 
     async def predict_batch(request: Request) -> Response:
+        service.require_store()
         model = service.model
-        records = await read(model.form.many, await content(request))
+        records = await service.reader.read(model.form.many, await content(request))
         answers = await service.predicted(model, records)
         return said(model, b'"predictions":[%b]}' % b",".join(answers))
 
     async def feedback(request: Request) -> JSONResponse:
+        service.require_store()
         name, given = documents.feedback(await content(request))
         label = await service.meant(name, given)
         now = round(time.time() * 1000)
@@ -135,14 +145,6 @@ async def content(request: Request, kind: str | None = None) -> bytes:
     return await request.body()
 
 
-async def read(parse: Callable[..., Any], body: bytes) -> Any:
-    """What takes long is read beside the event loop: a large body, or a small file that holds a large picture."""
-    with suppress(Invalid):  # said below
-        if len(body) <= LARGE:
-            return parse(body, quick=True)
-    return await asyncio.to_thread(parse, body)
-
-
 async def uploaded(request: Request) -> bytes:
     """The content of the one file of a form, in its field `image`."""
     async with request.form(max_files=1, max_fields=1) as form:
@@ -154,16 +156,9 @@ async def uploaded(request: Request) -> bytes:
 
 
 def facts(app: FastAPI, service: Service) -> None:
-    def health() -> dict[str, Any]:
-        model, problem = service.loaded.model, service.loaded.problem
-        about = {"model": model.name, "version": model.version, "digest": model.digest} if model else {}
-        if model and (unknown := model.bundle.encoder.get("unknown_tokens")) is not None:
-            about["unknown_tokens"] = unknown  # share of the tokens of its training texts
-        return {"ready": model is not None, **about, "problem": problem}
-
     @app.get("/health", summary="What is served, and what is wrong")
     async def all_of_it() -> JSONResponse:
-        return JSONResponse(health())
+        return JSONResponse(service.health())
 
     @app.get("/health/live", summary="Whether the process answers")
     async def live() -> JSONResponse:
@@ -171,7 +166,7 @@ def facts(app: FastAPI, service: Service) -> None:
 
     @app.get("/health/ready", summary="Whether it can predict: 503 until then")
     async def ready() -> JSONResponse:
-        told = health()
+        told = service.health()
         return JSONResponse(told, 200 if told["ready"] else 503)
 
     @app.get("/metrics", summary="For Prometheus")

@@ -5,6 +5,7 @@ import re
 import reprlib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
@@ -15,6 +16,17 @@ T = TypeVar("T")
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 SHOWN = 20  # problems of one answer
 LONGEST = 1000  # characters of a message or of a field's name
+WRONG, LARGE = 422, 413  # statuses of what can't be used, and of what could be if it were smaller
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may hold; each is said in conf/config.yaml."""
+
+    records: int
+    characters: int
+    pixels: int
+    side: int
 
 
 def encodable(text: str) -> str:
@@ -29,13 +41,14 @@ Text = Annotated[str, AfterValidator(encodable)]
 class Invalid(Exception):
     """`problems`: [{"field": "records.3.age", "message": …}], the first SHOWN, in text that any encoding takes."""
 
-    def __init__(self, problems: list[dict[str, str]]):
+    def __init__(self, problems: list[dict[str, str]], status: int = WRONG):
+        self.status = status
         self.problems = [{key: printable(text) for key, text in one.items()} for one in problems[:SHOWN]]
         super().__init__("; ".join(f"{one['field']}: {one['message']}" for one in self.problems))
 
 
-def invalid(field: str, message: str) -> Invalid:
-    return Invalid([{"field": field, "message": message}])
+def invalid(field: str, message: str, status: int = WRONG) -> Invalid:
+    return Invalid([{"field": field, "message": message}], status)
 
 
 def printable(text: str) -> str:
@@ -83,16 +96,17 @@ def refuse(constant: str) -> None:
 
 def each(read: Callable[[Any, str], T], values: Iterable[Any], places: Iterable[str]) -> list[T]:
     """read(value, place) of all of them, so that what is wrong with any is said at once."""
-    made, problems = [], []
+    made, problems, statuses = [], [], set()
     for value, place in zip(values, places, strict=True):
         try:
             made.append(read(value, place))
         except Invalid as error:
             problems += error.problems
+            statuses.add(error.status)
             if len(problems) >= SHOWN:
                 break
     if problems:
-        raise Invalid(problems)
+        raise Invalid(problems, WRONG if WRONG in statuses else LARGE)
     return made
 
 

@@ -9,7 +9,8 @@ from weakref import WeakKeyDictionary
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from pipeline.serving.exchange import CLOSE, LATER, Exchange, Message, Receive, Refusal, Send, whole
+from pipeline.serving import metrics
+from pipeline.serving.exchange import CLOSE, GONE, LATER, Exchange, Message, Receive, Refusal, Send, whole
 
 STALLED = 1 << 18  # bytes that complete no head and add to no body
 
@@ -26,6 +27,7 @@ class Connection(AutoHTTPProtocol):
         super().connection_made(transport)
         self.most, self.limit_concurrency = self.limit_concurrency, None  # refused here, in the API's form
         self.timer: asyncio.TimerHandle | None = None
+        self.task: asyncio.Task | None = None  # of the request that is answered
         self.stalled = 0
         self.waiting = self.silent.setdefault(self.server_state, {})
         if self.crowded and self.waiting:
@@ -44,7 +46,7 @@ class Connection(AutoHTTPProtocol):
 
     def data_received(self, data: bytes) -> None:
         cycle, length = self.cycle, len(self.cycle.body) if self.cycle else 0
-        self.app = refuse_crowd if self.crowded else self.config.loaded_app
+        self.app = CROWDED if self.crowded else self.run
         super().data_received(data)
         if self.cycle is not cycle or (cycle and len(cycle.body) > length):
             self.stalled = 0
@@ -71,9 +73,19 @@ class Connection(AutoHTTPProtocol):
         if self.busy:
             self.rest()
 
+    async def run(self, scope: Message, receive: Receive, send: Send) -> None:
+        self.task = asyncio.current_task()
+        try:
+            await self.config.loaded_app(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self.transport.is_closing():
+                raise
+
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
         self.rest()
+        if self.task is not None:
+            self.task.cancel(GONE)
 
     def wait(self) -> None:
         self.rest()
@@ -95,6 +107,7 @@ class Connection(AutoHTTPProtocol):
     def send_400_response(self, msg: str) -> None:
         if not self.busy or not self.cycle.response_started:
             refusal = Refusal(400, "no HTTP/1.1 request that can be read; see RFC 9112", CLOSE)
+            metrics.REQUESTS.labels("other", "400").inc()
             head = b"".join(b"%b: %b\r\n" % pair for pair in whole(refusal))
             self.transport.write(b"HTTP/1.1 400 Bad Request\r\n" + head + b"\r\n" + refusal.body)
         self.transport.close()
@@ -103,3 +116,6 @@ class Connection(AutoHTTPProtocol):
 async def refuse_crowd(scope: Message, receive: Receive, send: Send) -> None:
     refusal = Refusal(503, "too many connections (serving.connections); try again", LATER, CLOSE)
     await Exchange(scope, receive, send).refuse(refusal)
+
+
+CROWDED = metrics.Measured(refuse_crowd)

@@ -32,6 +32,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.project.errors import StoreError
 from pipeline.project.secrets import redact
+from pipeline.serving import file
 
 FORMAT = 1
 WAIT = 10  # seconds for a lock, a connection or a server's reply
@@ -71,14 +72,23 @@ LABELS = Table(
     Column("sequence", BigInteger, nullable=False, unique=True),  # of the last change
 )
 HELD = ("55P03", "57014")  # PostgreSQL's codes: a lock, or a statement, took longer than WAIT
-CURES = {
-    "SQLITE_FULL": "Free some room on its disk (`df -h {folder}`)",
-    "SQLITE_IOERR": "Look at its disk, and at its room (`df -h {folder}`)",
-    "SQLITE_BUSY": "End the process that holds it (`fuser {file}`)",
-    "SQLITE_CANTOPEN": "Its folder has to exist, and to take files of this user: mkdir -p {folder}",
-    "SQLITE_READONLY": "This user has to be allowed to write the file and its folder: chmod -R u+w {folder}",
-    "SQLITE_NOTADB": "That is no database: name another file",
-    "SQLITE_CORRUPT": "It is damaged. Move it away, and save what can be read: sqlite3 {file} .recover",
+CURES = {  # SQLite's code → the reason, and what to do
+    "SQLITE_FULL": ("its disk is full", "Free some room on its disk (`df -h {folder}`)"),
+    "SQLITE_IOERR": ("its disk fails, or is full", "Look at its disk, and at its room (`df -h {folder}`)"),
+    "SQLITE_BUSY": ("another process holds it", "End the process that holds it (`fuser {file}`)"),
+    "SQLITE_CANTOPEN": (
+        "its file can't be opened",
+        "Its folder has to exist, and to take files of this user: mkdir -p {folder}",
+    ),
+    "SQLITE_READONLY": (
+        "it is read-only",
+        "This user has to be allowed to write the file and its folder: chmod -R u+w {folder}",
+    ),
+    "SQLITE_NOTADB": ("its file is no database", "That is no database: name another file"),
+    "SQLITE_CORRUPT": (
+        "its file is damaged",
+        "It is damaged. Move it away, and save what can be read: sqlite3 {file} .recover",
+    ),
 }
 
 
@@ -90,42 +100,54 @@ def explained(url: URL) -> Iterator[None]:
     except SQLAlchemyError as error:
         original = getattr(error, "orig", None)
         reason = redact(" ".join(str(original or error).split()))[:300]
-        raise StoreError(f"{named(url)} can't be used: {reason}.\n{cure(url, original)}.") from error
+        plainly, advice = cure(url, original)
+        raise StoreError(f"{named(url)} can't be used: {reason}.\n{advice}.", plainly) from error
 
 
 def named(url: URL) -> str:
     return f"the feedback store {redact(url.render_as_string())}"
 
 
-def cure(url: URL, error: BaseException | None) -> str:
+def cure(url: URL, error: BaseException | None) -> tuple[str, str]:
+    """The reason, which names no place, and what to do."""
     if getattr(error, "pgcode", None) in HELD:
-        return "Another session holds it, or its server is busy: select * from pg_stat_activity"
+        return "it is held, or busy", "Another session holds it, or its server is busy: select * from pg_stat_activity"
     if url.get_backend_name() != "sqlite":
-        return f"Is its server running, and may this user in? Given with serving.store: {ALLOWED}"
+        advice = f"Is its server running, and may this user in? Given with serving.store: {ALLOWED}"
+        return "its server refuses, or does not answer", advice
     code = getattr(error, "sqlite_errorname", "")
-    for start, text in CURES.items():
+    for start, (plainly, text) in CURES.items():
         if code.startswith(start):
             folder = (url.database or "").rpartition("/")[0] or "."
-            return f"{text.format(file=url.database, folder=folder)}; then try again"
-    return f"Given with serving.store: {ALLOWED}"
+            return plainly, f"{text.format(file=url.database, folder=folder)}; then try again"
+    return "its database refuses", f"Given with serving.store: {ALLOWED}"
 
 
 def opened(given: str) -> Engine:
     """With its tables, made if they were absent; StoreError for a URL, a server or a format that can't be used."""
+    engine = connecting(given)
     try:
-        url = make_url(given)
-        engine = create_engine(url, **options(url))
-    except (SQLAlchemyError, ImportError) as error:
-        raise StoreError(f"serving.store={redact(given)}: {error}. Allowed: {ALLOWED}") from None
-    if url.get_backend_name() == "sqlite":
-        event.listen(engine, "connect", write_ahead)
-    event.listen(engine, "begin", begin if url.get_backend_name() == "sqlite" else bounded)
-    try:
-        with explained(url), transaction(engine, LASTING) as connection:
+        with explained(engine.url), transaction(engine, LASTING) as connection:
             make(connection)
     except StoreError:
         engine.dispose()
         raise
+    if engine.url.get_backend_name() == "sqlite":
+        file.watch(engine)
+    return engine
+
+
+def connecting(given: str | URL, **more: Any) -> Engine:
+    """`more`: of create_engine."""
+    try:
+        url = make_url(given)
+        engine = create_engine(url, **options(url) | more)
+    except (SQLAlchemyError, ImportError) as error:
+        raise StoreError(f"serving.store={redact(str(given))}: {error}. Allowed: {ALLOWED}") from None
+    if url.get_backend_name() == "sqlite":
+        event.listen(engine, "connect", write_ahead)
+        event.listen(engine, "connect", file.remember)
+    event.listen(engine, "begin", begin if url.get_backend_name() == "sqlite" else bounded)
     return engine
 
 
@@ -161,6 +183,7 @@ def begin(connection: Connection) -> None:
     if (synchronous := connection.get_execution_options().get("ratchet_writes")) is None:
         connection.exec_driver_sql("BEGIN")
         return
+    connection.exec_driver_sql(f"PRAGMA busy_timeout={1000 * patience(connection)}")
     connection.exec_driver_sql(f"PRAGMA synchronous={synchronous}")
     connection.exec_driver_sql("BEGIN IMMEDIATE")  # waits for other writers now; one that read first could not
 
@@ -168,16 +191,24 @@ def begin(connection: Connection) -> None:
 def bounded(connection: Connection) -> None:
     """PostgreSQL waits for ever otherwise, and whoever waits for the writer with it. Reports may take their time."""
     if connection.get_execution_options().get("ratchet_writes") is not None:
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout='{WAIT}s'; SET LOCAL statement_timeout='{WAIT}s'")
+        wait = patience(connection)
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout='{wait}s'; SET LOCAL statement_timeout='{wait}s'")
+
+
+def patience(connection: Connection) -> int:
+    """Seconds that it waits for others who write."""
+    return connection.get_execution_options()["ratchet_wait"]
 
 
 @contextmanager
-def transaction(engine: Engine, writes: str | None = None) -> Iterator[Connection]:
-    """All of it or nothing; `writes` is LASTING or QUICK."""
+def transaction(engine: Engine, writes: str | None = None, wait: int | None = None) -> Iterator[Connection]:
+    """All of it or nothing; `writes` is LASTING or QUICK; `wait`: seconds for others who write, if not WAIT."""
     with engine.connect() as connection:
-        connection.execution_options(ratchet_writes=writes)
+        connection.execution_options(ratchet_writes=writes, ratchet_wait=WAIT if wait is None else wait)
         with connection.begin():
             yield connection
+        if writes is not None and engine.dialect.name == "sqlite":
+            file.require_there(connection)
 
 
 def make(connection: Connection) -> None:

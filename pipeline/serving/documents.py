@@ -17,11 +17,11 @@ REFUSED = {
     401: "the token is missing or wrong",
     403: "a foreign Host or Origin",
     408: "the request took too long to arrive",
-    413: "the request is too large",
+    413: "the request, a picture of it or its texts are too large",
     415: "a content encoding or type that is not taken",
     422: "a field is wrong; it is named",
     500: "a fault of the service; its log tells more",
-    503: "no model yet, or too many requests",
+    503: "no model yet, a feedback store that can't be used, or too many requests; Retry-After says when to try again",
 }
 TOKEN = {"type": "http", "scheme": "bearer", "description": "the line in the file that --token-file names"}
 
@@ -58,7 +58,7 @@ class Health(Strict):
     model: str = ""
     version: int = 0
     digest: str = ""
-    problem: str | None = Field(description="why it is not what the registry says")
+    problem: str | None = Field(description="why it is not what the registry says, or what is wrong with the store")
 
 
 class Live(Strict):
@@ -127,7 +127,10 @@ def facts(document: dict[str, Any]) -> list[type[BaseModel]]:
     for path, answer in FACTS.items():
         paths[path]["get"]["responses"]["200"] = answered(answer)
     ready = {"anyOf": [reference(Health), reference(Problems)]}
-    unready = {"description": "no model yet", "content": {"application/json": {"schema": ready}}}
+    unready = {
+        "description": "no model yet, or a feedback store that can't be used",
+        "content": {"application/json": {"schema": ready}},
+    }
     paths["/health/ready"]["get"]["responses"]["503"] = unready
     text = {"text/plain": {"schema": {"type": "string"}}}
     paths["/metrics"]["get"]["responses"]["200"] = {"description": "in Prometheus' text format", "content": text}

@@ -8,14 +8,16 @@ import hmac
 import logging
 import re
 import traceback
+from pathlib import Path
 from typing import Any
 
-from pipeline.project.errors import RatchetError
 from pipeline.project.secrets import redact
-from pipeline.serving.exchange import CLOSE, LATER, Exchange, Gone, Message, Receive, Refusal, Send
+from pipeline.serving.exchange import CLOSE, GONE, LATER, Exchange, Gone, Message, Receive, Refusal, Send, who
 from pipeline.serving.site import FILES
+from pipeline.serving.token import Token
 
 BODIES = 8  # of full size, held at the same time by all requests together
+SMALL = 1 << 16  # bytes of a body that are taken though others hold all of that
 OPEN = {*FILES, "/favicon.ico", "/health/live"}  # without a token: they hold nothing
 AUTHORITY = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\s:@/\[\]]+))(?::\d*)?")  # host or [IPv6 address], and a port
 NAMES = "If people reach it by that name, type: ratchet serve 'serving.hosts=[NAME]'"
@@ -24,14 +26,12 @@ log = logging.getLogger("uvicorn.error")
 
 
 class Edge:
-    """`body`: bytes of one request at most; `seconds`: for its arrival; no `token`: whoever gets here may ask."""
+    """`body`: bytes of one request at most; `seconds`: for its arrival; no `token` or file of it: all may ask."""
 
-    def __init__(self, app: Any, *, hosts: set[str], body: int, seconds: float, token: str | None):
-        if token is not None and not token.strip():
-            raise RatchetError("the token is empty; it has to be a line of text.\nType: openssl rand -hex 32 > FILE")
+    def __init__(self, app: Any, *, hosts: set[str], body: int, seconds: float, token: str | Path | None):
         self.app, self.body, self.seconds = app, body, seconds
         self.hosts = {host.lower().strip("[]") for host in hosts}
-        self.token = None if token is None else token.strip().encode()
+        self.token = None if token is None else Token(token)
         self.held = 0  # bytes of bodies
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -49,11 +49,14 @@ class Edge:
             await exchange.refuse(refusal)
         except Gone:
             pass
-        except asyncio.CancelledError:  # by uvicorn alone, when it has waited long enough for its end
+        except asyncio.CancelledError as error:
+            if error.args == (GONE,):
+                raise
+            # by uvicorn, which has waited long enough for its end
             exchange.pending = False  # nor does it wait for the rest of the request
             await exchange.refuse(Refusal(503, "the service stops; try again", CLOSE))
         except Exception:  # noqa: BLE001 - the client hears of it, and the log
-            log.error("%s %r failed\n%s", scope["method"], scope["path"], redact(traceback.format_exc()))
+            log.error("%s failed\n%s", who(scope), redact(traceback.format_exc()))
             await exchange.refuse(Refusal(500, "a fault of the service; its log tells more"))
         finally:
             self.release(exchange)
@@ -85,7 +88,7 @@ class Edge:
 
     def require_token(self, given: list[bytes]) -> None:
         scheme, _, token = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
-        if scheme.lower() != b"bearer" or not hmac.compare_digest(token.strip(), self.token):
+        if scheme.lower() != b"bearer" or not hmac.compare_digest(token.strip(), self.token.now()):
             fault = "is wrong" if given else "is missing"
             where = "TOKEN is the line in the file that --token-file names"
             authenticate = (b"www-authenticate", b'Bearer realm="ratchet"')
@@ -97,7 +100,8 @@ class Edge:
                 while part := await exchange.part():
                     if exchange.held + len(part) > self.body:
                         raise self.too_large(f"more than {self.body:,}")
-                    if self.held + len(part) > BODIES * self.body:
+                    full = self.held + len(part) > BODIES * self.body
+                    if full and exchange.held + len(part) > SMALL:
                         raise Refusal(503, "too many large requests at the same time; try again", LATER)
                     exchange.body += part
                     exchange.held += len(part)

@@ -1,6 +1,11 @@
-"""Requests that wait at the same time go through the network together, on a thread of their own."""
+"""Requests that wait at the same time go through the network together, on a thread of their own.
+
+A long request is taken in slices, between which others have their turn (self-clocked fair queueing, Golestani, 1994):
+a small one waits for the slice that is on its way, not for all of the long one. What nobody awaits any more is dropped.
+"""
 
 import asyncio
+import heapq
 import itertools
 import queue
 import secrets
@@ -8,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,9 +21,13 @@ import torch
 from pydantic_core import to_json
 
 from pipeline.models import outputs as meaning
+from pipeline.serving.backlog import Backlog
 from pipeline.serving.bodies import Invalid, invalid
 from pipeline.serving.loaded import Model
 from pipeline.serving.store import Prediction, Store
+
+SLICE = 0.1  # seconds of work after which another request has its turn
+SHARE = 0.5  # of the seconds that a request has: as long as that may take what waits
 
 
 @dataclass(eq=False)
@@ -27,27 +36,48 @@ class Job:
 
     model: Model
     records: list[Any]
+    costs: list[float]
     future: asyncio.Future
     loop: asyncio.AbstractEventLoop
+    start: int = 0  # of the next slice
+    end: int = 0
+    cost: float = 0.0  # of the next slice
+    told: list[bytes] = field(default_factory=list)
+    kept: list[Prediction] = field(default_factory=list)
+
+    def cut(self, most: float) -> None:
+        """The next slice: at least a record, and no more than costs `most`."""
+        self.start, self.cost = self.end, 0.0
+        while self.end < len(self.records) and (not self.cost or self.cost + self.costs[self.end] <= most):
+            self.cost += self.costs[self.end]
+            self.end += 1
 
 
 class Engine:
     """No waiting for company: a batch is what has come while the one before was on its way."""
 
-    def __init__(self, store: Store, batch: int, heard: Callable[[int, int, float], None]):
-        """`batch`: records at once, at most; `heard` is told the version, records and seconds of each."""
+    def __init__(self, store: Store, batch: int, seconds: float, heard: Callable[[int, int, float], None]):
+        """`batch`: records at once, at most; `seconds`: for an answer; `heard`: version, records, seconds of each."""
         self.store, self.batch, self.heard = store, batch, heard
+        self.backlog = Backlog(SLICE, batch, SHARE * seconds)
         self.come: list[Job] = []  # in the event loop
         self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self.waiting: list[tuple[float, int, Job]] = []  # a heap: when its slice would end by the clock, in order
+        self.clock, self.number = 0.0, itertools.count()
         self.thread = threading.Thread(target=self.work, name="engine")
 
     def start(self) -> None:
         self.thread.start()
 
     async def answers(self, model: Model, records: list[Any]) -> list[bytes]:
-        """For each record the answer and its prediction_id, a JSON object; in the store before they are returned."""
+        """For each record the answer and its prediction_id, a JSON object; in the store before they are returned.
+
+        HTTPException, 503, where too much waits.
+        """
+        costs = [*map(model.form.cost, records)]
+        self.backlog.admit(sum(costs))
         loop = asyncio.get_running_loop()
-        job = Job(model, records, loop.create_future(), loop)
+        job = Job(model, records, costs, loop.create_future(), loop)
         if not self.come:
             loop.call_soon(self.hand_over)  # after the other requests that have come by now
         self.come.append(job)
@@ -64,56 +94,89 @@ class Engine:
         self.thread.join()
 
     def work(self) -> None:
-        while (jobs := self.waiting()) is not None:
-            for model, some in by_model(jobs):
-                self.answer(model, some)
+        going = True
+        while going or self.waiting:
+            going = self.collect(going)
+            for model, jobs in by_model(self.next()):
+                self.answer(model, jobs)
 
-    def waiting(self) -> list[Job] | None:
-        """What has come, at least one and about as much as fits in a batch; None when it is over."""
-        jobs, left = [self.jobs.get()], self.batch
+    def collect(self, going: bool) -> bool:
+        """Queues what has come, and waits for it where nothing else is to be done; False when no more will."""
         with suppress(queue.Empty):
-            while jobs[-1] is not None and (left := left - len(jobs[-1].records)) > 0:
-                jobs.append(self.jobs.get_nowait())
-        if jobs[-1] is None:
-            self.jobs.put(None)  # for the next round
-            jobs.pop()
-        return jobs or None
+            while going:
+                job = self.jobs.get(block=not self.waiting)
+                going = job is not None
+                if job:
+                    self.wait(job)
+        return going
+
+    def wait(self, job: Job) -> None:
+        job.cut(SLICE / self.backlog.pace)
+        heapq.heappush(self.waiting, (self.clock + job.cost, next(self.number), job))
+
+    def next(self) -> list[Job]:
+        """Those whose slices are next, at least one and about as much as fits in a batch."""
+        jobs, records, left = [], self.batch, SLICE / self.backlog.pace
+        while self.waiting and records > 0 and (not jobs or self.waiting[0][2].cost <= left):
+            clock, _, job = heapq.heappop(self.waiting)
+            if job.future.done():  # the client has gone, or was told that it takes too long
+                self.backlog.finish(sum(job.costs[job.start :]))
+                continue
+            self.clock = clock
+            records, left = records - (job.end - job.start), left - job.cost
+            jobs.append(job)
+        return jobs
 
     def answer(self, model: Model, jobs: list[Job]) -> None:
+        """The next slice of each; what has all of its answers is told."""
+        began = time.perf_counter()
         try:
-            results = self.predicted(model, [record for job in jobs for record in job.records])
-        except Invalid as error:
-            if len(jobs) == 1:
-                return settle(jobs, [error])
-            for job in jobs:  # which of them was it?
-                self.answer(model, [job])
-            return None
+            self.predict(model, jobs)
+            whole = [job for job in jobs if job.end == len(job.records) and not job.future.done()]
+            self.store.add([one for job in whole for one in job.kept])
         except Exception as error:  # noqa: BLE001 - whoever awaits it raises it
-            return settle(jobs, [error] * len(jobs))
-        ends = [*itertools.accumulate(len(job.records) for job in jobs)]
-        return settle(jobs, [results[start:end] for start, end in zip([0, *ends], ends, strict=False)])
+            if isinstance(error, Invalid) and len(jobs) > 1:
+                for job in jobs:  # which of them was it?
+                    self.answer(model, [job])
+                return
+            self.end(jobs, error)
+            return
+        self.heard(model.version, sum(job.end - job.start for job in jobs), time.perf_counter() - began)
+        self.backlog.finish(sum(job.cost for job in jobs))
+        for job in jobs:
+            if job.end < len(job.records):
+                self.wait(job)
+        settle(whole, [job.told for job in whole])
 
-    def predicted(self, model: Model, records: list[Any]) -> list[bytes]:
-        form, now, began = model.form, round(time.time() * 1000), time.perf_counter()
-        rows = form.encoded(records)
-        told, kept = [], []
-        for record, row, result in zip(records, rows, self.results(model, rows), strict=True):
+    def end(self, jobs: list[Job], error: Exception) -> None:
+        self.backlog.finish(sum(sum(job.costs[job.start :]) for job in jobs))
+        settle(jobs, [error] * len(jobs))
+
+    def predict(self, model: Model, jobs: list[Job]) -> None:
+        form, now = model.form, round(time.time() * 1000)
+        places = [(job, row) for job in jobs for row in range(job.start, job.end)]
+        records = [job.records[row] for job, row in places]
+        with self.backlog.learn(sum(job.cost for job in jobs)):
+            rows = form.encoded(records)
+            results = [*self.results(model, rows, jobs[0].start)]
+        made = []
+        for record, row, result in zip(records, rows, results, strict=True):
             name = f"{now:012x}{secrets.token_hex(10)}"  # in the order of time, as indexes like it
             answer, stored = to_json(form.answer(result)), form.stored(record, row)
             about = name, now, model.name, model.version, model.digest, form.kind
-            kept.append(Prediction(*about, stored, answer.decode()))
-            told.append(b'%b,"prediction_id":"%b"}' % (answer[:-1], name.encode()))
-        self.store.add(kept)
-        self.heard(model.version, len(records), time.perf_counter() - began)
-        return told
+            told = b'%b,"prediction_id":"%b"}' % (answer[:-1], name.encode())
+            made.append((told, Prediction(*about, stored, answer.decode())))
+        for (job, _), (told, kept) in zip(places, made, strict=True):
+            job.told.append(told)
+            job.kept.append(kept)
 
-    def results(self, model: Model, rows: np.ndarray) -> Iterator[dict[str, Any]]:
-        """What the network says to each row; Invalid where that is no number."""
+    def results(self, model: Model, rows: np.ndarray, first: int) -> Iterator[dict[str, Any]]:
+        """What the network says to each row; Invalid where that is no number. `first`: the first row's place."""
         for start in range(0, len(rows), self.batch):
             part = torch.from_numpy(rows[start : start + self.batch])
             outputs = model.bundle.outputs(part)
             if not (finite := outputs.isfinite().all(dim=1)).all():
-                row = start + int(finite.int().argmin())
+                row = first + start + int(finite.int().argmin())
                 raise invalid("", f"record {row}: the model has no finite answer; are all of its numbers plausible?")
             yield from meaning.answers(outputs, part, model.bundle.encoder)
 
@@ -137,4 +200,5 @@ def settle(jobs: list[Job], results: list[list[bytes] | Exception]) -> None:
             else:
                 job.future.set_result(result)
 
-    jobs[0].loop.call_soon_threadsafe(tell)
+    if jobs:
+        jobs[0].loop.call_soon_threadsafe(tell)

@@ -20,6 +20,7 @@ SECURITY = [
     (b"x-frame-options", b"DENY"),
 ]
 CLOSE = (b"connection", b"close")
+GONE = "the client has gone"  # why a request's task is cancelled
 LATER = (b"retry-after", b"1")  # second
 BODY_HEADERS = {b"content-type", b"content-length", b"content-encoding"}
 
@@ -34,6 +35,12 @@ class Refusal(Exception):
 
 class Gone(Exception):
     """The client has closed its connection."""
+
+
+def who(scope: Message) -> str:
+    """Of a request, in a line of the log: the client, the id that the answer bears as well, and what was asked."""
+    host, port = scope.get("client") or ("-", 0)
+    return f"{host}:{port} {scope.get('request_id', '-')} {scope['method']} {scope['path'][:200]!r}"
 
 
 class Exchange:

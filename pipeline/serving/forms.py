@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.project.errors import DataError
-from pipeline.serving.bodies import Invalid, given, invalid, parsed
+from pipeline.serving.bodies import Invalid, Limits, given, invalid, parsed
 from pipeline.serving.histories import Histories
 from pipeline.serving.outcomes import LISTED, Classes, Numbers, Ranking
 from pipeline.serving.pictures import Pictures
@@ -22,13 +22,13 @@ class Form:
     """Bodies in, records and rows of the encoder out; Invalid, and nothing else, for what can't be used.
 
     `examples`: raw records, as pipeline/encoders/KIND.py takes them; as an attribute they are as a request has them.
-    `pixels` bounds the picture files of one request together, `records` the records of a batch.
+    `limits`: `pixels` and `characters` bound the picture files and the texts of one request together.
     """
 
-    def __init__(self, encoder: dict[str, Any], examples: list[Any], *, pixels: int, records: int):
-        self.encoder, self.limit = encoder, records
+    def __init__(self, encoder: dict[str, Any], examples: list[Any], limits: Limits):
+        self.encoder, self.limit = encoder, limits.records
         self.kind: str = encoder["kind"]
-        self.inputs = KINDS[self.kind](encoder, examples, pixels)
+        self.inputs = KINDS[self.kind](encoder, examples, limits)
         self.outcome = TASKS[encoder["task"]](encoder)
         self.examples: list[dict[str, Any]] = self.inputs.examples
         self.schema_in, self.schema_out = self.inputs.schema, self.outcome.schema
@@ -62,6 +62,10 @@ class Form:
         if self.kind != "image":
             raise invalid("image", f"this model takes no pictures; send JSON such as {self.examples[:1]}")
         return self.inputs.picture(content)
+
+    def cost(self, record: Any) -> float:
+        """How long it takes beside a small one."""
+        return self.inputs.cost(record)
 
     def encoded(self, records: list[Any]) -> np.ndarray:
         """(N, …) as the network takes them."""

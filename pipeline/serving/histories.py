@@ -7,16 +7,17 @@ import numpy as np
 from pydantic import ConfigDict, FailFast, Field, create_model
 
 from pipeline.data.encoding import encode
-from pipeline.serving.bodies import SHOWN, STRICT, Invalid, canonical, checked, each, given, joined
+from pipeline.serving.bodies import SHOWN, STRICT, Invalid, Limits, canonical, checked, each, given, joined
 
 MOST = 10_000  # items of a history: all that are encoded together get the width of the longest
 FOUND = 20  # items of a search
+UNIT = 1000  # items that take about as long as a short history's way through the network
 
 
 class Histories:
     """A record is a list of item ids, the latest last."""
 
-    def __init__(self, encoder: dict[str, Any], raw: list[Any], pixels: int):
+    def __init__(self, encoder: dict[str, Any], raw: list[Any], limits: Limits):
         self.encoder = encoder
         self.titles = dict(zip(encoder["labels"], encoder.get("titles") or encoder["labels"], strict=True))
         self.folded = {item: folded(title) for item, title in self.titles.items()}
@@ -39,6 +40,9 @@ class Histories:
         if odd:
             raise Invalid([{"field": joined(place, "items", row), "message": self.unknown(item)} for row, item in odd])
         return items
+
+    def cost(self, record: list[str]) -> float:
+        return 1 + len(record) / UNIT
 
     def unknown(self, item: str) -> str:
         few = ", ".join(list(self.titles)[:3])

@@ -10,6 +10,7 @@ from pydantic_core import to_json
 
 from pipeline.models.bundle import Bundle
 from pipeline.serving import champion
+from pipeline.serving.bodies import Limits
 from pipeline.serving.forms import Form
 
 LOOKED = 0.25  # seconds between two looks at champion.json
@@ -35,8 +36,8 @@ class Model:
 class Loaded:
     """`model`: what is served now, None before the first; `problem`: why it is not what MLflow says, or None."""
 
-    def __init__(self, name: str, limits: dict[str, int], seconds: float):
-        """`name`: of the registered model; `limits`: of Form; `seconds` between two looks of who asks MLflow."""
+    def __init__(self, name: str, limits: Limits, seconds: float):
+        """`name`: of the registered model; `seconds` between two looks of who asks MLflow."""
         self.name, self.limits, self.stale = name, limits, seconds + STALE
         self.model: Model | None = None
         self.problem: str | None = "nothing is loaded yet"
@@ -68,5 +69,5 @@ class Loaded:
     def load(self, state: dict[str, Any]) -> Model:
         place = champion.folder(self.name, state["digest"])
         bundle = Bundle.load(place / champion.BUNDLE)
-        form = Form(bundle.encoder, champion.examples(place, bundle.encoder), **self.limits)
+        form = Form(bundle.encoder, champion.examples(place, bundle.encoder), self.limits)
         return Model(self.name, state["version"], state["digest"], bundle, form)

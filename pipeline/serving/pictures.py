@@ -19,7 +19,7 @@ from pydantic import ConfigDict, Field, WithJsonSchema, create_model
 from pipeline.data.encoding import encode
 from pipeline.encoders import image as encoding
 from pipeline.encoders.picture import keep_quiet, upright
-from pipeline.serving.bodies import STRICT, Invalid, checked, each, given, invalid, joined
+from pipeline.serving.bodies import LARGE, STRICT, Invalid, Limits, checked, each, given, invalid, joined
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 FILE = f"the base64 of a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file, or a data: URL of one"
@@ -33,8 +33,9 @@ NUMBERS, BYTES = frozenset({int, float}), frozenset(range(256))
 class Pictures:
     """A record is uint8 (C, H, W)."""
 
-    def __init__(self, encoder: dict[str, Any], raw: list[Any], pixels: int):
-        self.encoder, self.shape, self.pixels = encoder, tuple(encoder["shape"]), pixels
+    def __init__(self, encoder: dict[str, Any], raw: list[Any], limits: Limits):
+        self.encoder, self.shape = encoder, tuple(encoder["shape"])
+        self.pixels, self.side = limits.pixels, limits.side
         self.forms = {len(form): form for form in encoding.forms(self.shape)}
         self.examples = [self.asked(np.asarray(one, np.uint8).reshape(self.shape)) for one in raw]
         schema = {"anyOf": [rectangle(form) for form in self.forms.values()]}
@@ -83,13 +84,14 @@ class Pictures:
         keep_quiet()
         try:
             with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+                require_modest_sides(picture, self.side, field)
                 require_modest(picture, content, left, pixels, field)
                 size, fault = math.prod(picture.size), "no picture that can be read"
                 return upright(picture, self.encoder), size
         except Invalid:
             raise
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise invalid(field, f"{error}; allowed are {pixels:,} pixels (serving.pixels)") from None
+            raise invalid(field, f"{error}; allowed are {pixels:,} pixels (serving.pixels)", LARGE) from None
         except Exception as error:  # Pillow's decoders meet foreign bytes with errors of any type
             raise invalid(field, f"{fault}{f': {error}' if size else ''}; it needs {FILE}") from error
 
@@ -104,6 +106,9 @@ class Pictures:
         for place, message in odd(pixels, self.forms[depth], field):
             raise invalid(place, message)
         return np.array(pixels, np.uint8).reshape(self.shape)  # 7.0 is a whole number as well
+
+    def cost(self, record: np.ndarray) -> float:
+        return 1.0
 
     def unknown(self, key: str) -> str:
         return "a picture has no such key; it needs image or pixels"
@@ -173,14 +178,21 @@ def decoded(text: str, field: str) -> bytes:
         raise invalid(field, f"{given(text)}, which is not base64: {error}; it needs {FILE}") from None
 
 
+def require_modest_sides(picture: Image.Image, side: int, field: str) -> None:
+    """Invalid for a strip, which takes many times the memory of its pixels while it is resized."""
+    width, height = picture.size
+    if max(width, height) > side:
+        allowed = f"a side may have {side:,} (serving.side)"
+        raise invalid(field, f"the picture has {width:,} × {height:,} pixels; {allowed}", LARGE)
+
+
 def require_modest(picture: Image.Image, content: bytes, left: int, pixels: int, field: str) -> None:
     """Invalid where the file's header alone says too much; nothing is decoded yet."""
     width, height = picture.size
     if width * height > left:
         room = "" if left == pixels else f", of which {left:,} are left"
-        raise invalid(
-            field, f"the picture has {width:,} × {height:,} pixels; a request has {pixels:,}{room} (serving.pixels)"
-        )
+        allowed = f"a request has {pixels:,}{room} (serving.pixels)"
+        raise invalid(field, f"the picture has {width:,} × {height:,} pixels; {allowed}", LARGE)
     if picture.format in ("JPEG", "MPO") and content.count(SCAN) > SCANS:
         raise invalid(field, f"the JPEG has more than {SCANS} scans; save it anew")
     if picture.format != "MPO" and getattr(picture, "is_animated", False):  # MPO: of a camera, the picture first

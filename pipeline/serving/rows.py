@@ -13,7 +13,7 @@ from pipeline.data.encoding import encode
 from pipeline.encoders import cells
 from pipeline.encoders.frames import nearest
 from pipeline.encoders.table import NEEDED, marks_of
-from pipeline.serving.bodies import STRICT, Invalid, Text, canonical, checked, each, given, joined
+from pipeline.serving.bodies import STRICT, Invalid, Limits, Text, canonical, checked, each, given, joined
 
 LONGEST = 10_000  # characters of a cell
 Cell = Annotated[Text, Field(max_length=LONGEST)]
@@ -27,7 +27,7 @@ Record = dict[str, Any]
 class Rows:
     """A record is a dict of all the columns: floats, texts and None."""
 
-    def __init__(self, encoder: dict[str, Any], raw: list[Record], pixels: int):
+    def __init__(self, encoder: dict[str, Any], raw: list[Record], limits: Limits):
         self.encoder = encoder
         self.whole = encoder["missing"] == "drop"  # then no cell may be empty
         self.marks = set(cells.marks_of(tuple(marks_of(encoder))).words)
@@ -61,6 +61,9 @@ class Rows:
         if problems:
             raise Invalid(problems)
         return records
+
+    def cost(self, record: Record) -> float:
+        return 1.0
 
     def record(self, value: Any, place: str) -> Record:
         asked = checked(self.schema, value, place, self.unknown)

@@ -4,19 +4,23 @@ A label that was taken is on disk. Labels have sequence numbers in the order in 
 whoever has read up to one misses none that comes later.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, delete, exists, func, insert, select, update
 
+from pipeline.serving import file
 from pipeline.serving.database import (
     LABELS,
     LASTING,
     PREDICTIONS,
     QUICK,
     STORE,
+    connecting,
     explained,
+    make,
     opened,
     transaction,
 )
@@ -24,6 +28,8 @@ from pipeline.serving.scrubbing import scrubbed_record
 
 DAY = 86_400_000  # milliseconds
 PAGE = 200  # rows in memory, or under lock, at once
+PATIENCE = 3  # seconds for which a check waits for others who write
+EVER = 1 << 31  # SQLite's user_version, which nothing else here uses, is below it
 UNLABELLED = ~exists().where(LABELS.c.prediction == PREDICTIONS.c.id)
 
 
@@ -53,12 +59,31 @@ class Store:
     def __init__(self, url: str, scrub: bool = False):
         """`scrub`: e-mail addresses and phone numbers are taken out of records. StoreError where it can't be used."""
         self.engine = opened(url)
+        self.checker = connecting(self.engine.url, pool_size=1)  # its own: others may all be waiting
+        if self.sqlite:
+            file.watch(self.checker)
         self.scrub = scrub
+
+    @property
+    def sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
 
     @contextmanager
     def transaction(self, writes: str | None = None) -> Iterator[Connection]:
         with explained(self.engine.url), transaction(self.engine, writes) as connection:
             yield connection
+
+    def check(self) -> None:
+        """StoreError if a label could not be kept now. It writes: a full disk shows in nothing else."""
+        with explained(self.engine.url):
+            if self.sqlite:
+                file.require_writable(self.engine.url.database)
+            with transaction(self.checker, LASTING, PATIENCE) as connection:
+                if self.sqlite:
+                    make(connection)  # where an empty file was put in its place
+                    connection.exec_driver_sql(f"PRAGMA user_version={time.time() % EVER:.0f}")  # a page that differs
+                else:
+                    connection.execute(update(STORE).values(sequence=STORE.c.sequence))
 
     def add(self, predictions: Sequence[Prediction]) -> None:
         """All of them or none; they outlive the process, and with SQLite a power cut only once a label was taken."""
@@ -138,6 +163,7 @@ class Store:
 
     def close(self) -> None:
         self.engine.dispose()
+        self.checker.dispose()
 
 
 def possible(prediction_id: str) -> bool:

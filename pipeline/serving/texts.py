@@ -6,16 +6,17 @@ import numpy as np
 from pydantic import ConfigDict, Field, create_model
 
 from pipeline.data.encoding import encode
-from pipeline.serving.bodies import STRICT, Text, canonical, checked, each, invalid, joined
+from pipeline.serving.bodies import LARGE, STRICT, Limits, Text, canonical, checked, each, invalid, joined
 
 MOST = 100_000  # characters, of a text and of texts that are tokenised together
+UNIT = 1000  # characters that take about as long as a short text's way through the network
 
 
 class Texts:
     """A record is a string."""
 
-    def __init__(self, encoder: dict[str, Any], raw: list[Any], pixels: int):
-        self.encoder = encoder
+    def __init__(self, encoder: dict[str, Any], raw: list[Any], limits: Limits):
+        self.encoder, self.characters = encoder, limits.characters
         given = [one[encoder["column"]] if isinstance(one, dict) else one for one in raw]
         self.examples = [{"text": text} for text in given]
         self.schema = create_model(
@@ -25,7 +26,15 @@ class Texts:
         )
 
     def records(self, values: list[Any], places: list[str]) -> list[str]:
-        return each(self.record, values, places)
+        texts = each(self.record, values, places)
+        if (size := sum(map(len, texts))) > self.characters:
+            field = "records" if len(texts) > 1 else "text"
+            allowed = f"a request has {self.characters:,} at most (serving.characters)"
+            raise invalid(field, f"{size:,} characters were given; {allowed}: send fewer at once", LARGE)
+        return texts
+
+    def cost(self, record: str) -> float:
+        return 1 + len(record) / UNIT
 
     def record(self, value: Any, place: str) -> str:
         text = checked(self.schema, value, place, lambda key: "a text has no such key; it needs text")["text"]

@@ -88,12 +88,14 @@ export function right() {
 /** Opens or closes what asks for the right answer. */
 export function correcting(open) {
   if (open !== $("correction").hidden) return;
+  const within = ["correction", "ranking"].some((id) => $(id).contains(document.activeElement));
   $("wrong").setAttribute("aria-expanded", String(open));
   $("correction").hidden = !open;
   $("ranking").classList.toggle("correcting", open);
   fields.delete("label");
   const ask = { classification: askLabel, regression: askNumber, ranking: askItem }[about.task];
   $("correction").replaceChildren(...(open ? ask() : []));
+  if (within && !open) $("wrong").focus(); // what had the focus is gone
 }
 
 function askLabel() {

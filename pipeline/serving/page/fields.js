@@ -40,7 +40,7 @@ export async function asking(work) {
     await work();
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    if (error.status === 401) askToken();
+    if (error.status === 401 && !askToken()) return; // to be asked for it is no fault
     const other = error.problems.filter((problem) => !mark(problem));
     say(other.map(({ field, message }) => (field ? `${field}: ${message}` : message)).join("\n"), true);
   }

@@ -4,11 +4,12 @@ import { say } from "./elements.js";
 
 const STEP = 7; // units of an arrow key
 
-/** Draws on a paper by pointer and by keys; `drawn` is called after each change. */
+/** Draws on a paper by pointer and by keys; `drawn` is called after each change, `lifted` when a line ends. */
 export class Pen {
-  constructor(paper, drawn) {
+  constructor(paper, drawn, lifted) {
     this.paper = paper;
     this.drawn = drawn;
+    this.lifted = lifted;
     this.down = false;
     this.at = [paper.canvas.width / 2, paper.canvas.height / 2];
     const { canvas: element } = paper;
@@ -31,10 +32,11 @@ export class Pen {
 
   lift() {
     this.down = false;
+    this.lifted();
   }
 
   rest() {
-    this.lift();
+    this.down = false;
     this.paper.pen.hidden = true;
   }
 

@@ -5,7 +5,7 @@ import { field, fields, mark } from "./fields.js";
 import { about } from "./model.js";
 import { Paper } from "./paper.js";
 import { Pen } from "./pen.js";
-import { changed, predict, renew } from "./predicting.js";
+import { changed, predict, renew, reveal } from "./predicting.js";
 
 const FORMATS = "image/png,image/jpeg,image/webp,image/bmp,image/gif";
 
@@ -37,7 +37,7 @@ export function pictureInput() {
   const file = make("input", { type: "file", accept: FORMATS, onchange: takeFile });
   const choose = make("label", { class: "button" }, "Choose a picture", file);
   const drawable = channels === 1;
-  if (drawable) new Pen(paper, drawn);
+  const pen = drawable && new Pen(paper, drawn, reveal);
   const tools = make("div", { class: "row" }, ...(drawable ? [rubberButton(paper)] : []), choose);
   make("div", { class: "paper" }, paper.canvas, paper.pen);
   const labelled = field("image", drawable ? "Drawing" : "Picture", paper.canvas, hint(drawable), tools);
@@ -50,6 +50,7 @@ export function pictureInput() {
       return record;
     },
     show: (record) => take(record, pictureOf(record, width, height)),
+    drawing: () => pen && pen.down,
     clear() {
       chosen = null;
       paper.clear();

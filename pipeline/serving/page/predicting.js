@@ -8,6 +8,9 @@ import { call } from "./service.js";
 
 const PAUSE = 250; // milliseconds between two predictions: at most 4 a second
 const NOTHING = "Nothing yet";
+const SLOW = 400; // milliseconds without an answer after which the page says that it waits
+const WAITING = "Predicting…";
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 export let input; // what the chosen kind of input offers: record(), show(record), clear()
 let edition = 0; // counts changes of the input
@@ -42,13 +45,31 @@ async function predictOnce() {
   const record = input.record();
   if (record === null) return;
   const sent = edition;
-  const answer = await call("predict", record);
+  const answer = await patiently(call("predict", record));
   if (answer.version !== about.version) await askAbout(); // a new champion, perhaps with other labels
   tell($("version"), `version ${answer.version}`);
   if (sent < cleared) return;
   say("");
   show(answer);
   stale(sent !== edition);
+  reveal();
+}
+
+/** Says that an answer is waited for, where it is slow. */
+async function patiently(asked) {
+  const slow = setTimeout(say, SLOW, WAITING);
+  try {
+    return await asked;
+  } finally {
+    clearTimeout(slow);
+    if ($("status").textContent === WAITING) say("");
+  }
+}
+
+/** On a small screen the answer is below the input: scrolls as little as shows it, and never beneath a drawing pen. */
+export function reveal() {
+  if ($("answer").hidden || input.drawing?.()) return;
+  $("label").scrollIntoView({ block: "nearest", behavior: calm.matches ? "auto" : "smooth" });
 }
 
 export function changed() {

@@ -30,9 +30,13 @@ export function authorization() {
   return token ? { Authorization: `Bearer ${token}` } : {};
 }
 
+/** True if one was sent, which is wrong then. */
 export function askToken() {
   $("access").hidden = false;
   $("token").focus();
+  const sent = sessionStorage.getItem("token") !== null;
+  sessionStorage.removeItem("token");
+  return sent;
 }
 
 /** What is done when a person has typed the token. */
