@@ -77,6 +77,7 @@ def run(arguments: list[str]) -> int:
     heed_signals()
     from pipeline.project import output
 
+    output.restart_in_utf8()
     output.survive()
     collect_rarely()
     verb = arguments[0] if arguments else "help"

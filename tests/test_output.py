@@ -44,10 +44,11 @@ def terminal(project: Path, arguments: list[str], env: dict[str, str]) -> tuple[
     return pid, screen
 
 
-def test_a_training_outlives_its_terminal_in_a_locale_of_ascii_within_a_job_of_slurm(prepared):
+def test_a_training_outlives_its_terminal_in_a_locale_of_ascii_within_a_job_of_slurm(prepared_once, tmp_path):
     """The kernel sends SIGHUP, and each write fails from then on; the progress bar was there."""
-    environment = lean(**ASCII, **OUTER, TMPDIR="/absent", COLUMNS="0", TERM="dumb")
-    del environment["HOME"]
+    prepared = shutil.copytree(prepared_once, tmp_path / "my projekt é")
+    environment = lean(**ASCII, **OUTER, PYTHONIOENCODING="ascii", TMPDIR="/absent", COLUMNS="0", TERM="dumb")
+    environment.pop("HOME", None)
     pid, screen = terminal(prepared, ["train", *SHORT, "training.max_epochs=12"], environment)
     seen = b""
     while b"epoch 2/" not in seen:
@@ -78,7 +79,7 @@ def test_a_node_that_waits_for_another_one_obeys_sigterm(prepared):
     try:
         runs.eventually(lambda: port in [one.laddr.port for one in psutil.Process(training.pid).net_connections()])
         training.terminate()
-        assert training.wait(30) == 143
+        assert training.wait(60) == 143
     finally:
         training.kill()
         training.wait()
@@ -104,3 +105,13 @@ def test_a_verb_that_only_shows_ends_quietly_and_says_what_was_lost(project, whe
     done = subprocess.run(["bash", "-c", script], cwd=project, env=lean(**ASCII), capture_output=True, text=True)
     code, lines = SHOWN[where]
     assert (done.returncode, len(done.stderr.splitlines())) == (code, lines), done.stderr
+
+
+def test_a_pipe_that_does_not_wait_for_its_reader_loses_nothing():
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    code = "from pipeline.project.output import survive; survive(); print('a' * 1_000_000)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=writing) as process, open(reading, "rb") as read:
+        os.close(writing)
+        assert len(read.read()) == 1_000_001
+    assert process.returncode == 0

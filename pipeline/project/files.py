@@ -67,6 +67,17 @@ def write_atomically(path: Path, write: Callable[[Path], Any], named: Callable[[
     return path
 
 
+def follow_umask(folder: Path) -> None:
+    """Gives each file of a tree the mode of a new one: whoever copied it there kept the original's."""
+    probe = folder / f".{os.getpid()}.tmp"
+    probe.touch()
+    mode = probe.stat().st_mode
+    probe.unlink()
+    for file in folder.rglob("*"):
+        if file.is_file() and not file.is_symlink():
+            file.chmod(mode)
+
+
 def disk_code(error: BaseException | None) -> int | None:
     """The error number of a full or closed disk, which libraries hide beneath errors of their own."""
     while error is not None:

@@ -22,6 +22,13 @@ class Stream(io.FileIO):
             return len(content)
 
 
+def restart_in_utf8() -> None:
+    """As Python itself does in a locale of ASCII, unless PYTHONUTF8=0: no file could be named that is not in ASCII."""
+    if sys.getfilesystemencoding() == "ascii" and os.environ.get("PYTHONUTF8") != "1":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
 def survive() -> None:
     """From now on nothing that is printed fails. For processes of Ratchet's own, before they open a file."""
     for descriptor in range(3):

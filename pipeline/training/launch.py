@@ -32,7 +32,7 @@ from pipeline.training.fit import fit, has_bf16
 from pipeline.training.watching import Pruned
 
 LOOPBACK = "127.0.0.1"  # where the processes of one node meet, whatever its name means or does not mean
-DEAF_SECONDS = 5.0  # that the launcher may wait for other nodes in a call that hears no signal
+DEAF_SECONDS = 10.0  # that the launcher may wait for other nodes in a call that hears no signal
 STOPPING = "stopping"  # a file in the launcher's scratch folder
 
 logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # it says all of this at length
