@@ -1,7 +1,7 @@
 # `make help` lists the targets. Needs Python 3.11 to 3.13, make and git; everything else goes into .venv.
 PYTHON ?= python3
-BIN := $(CURDIR)/.venv/bin
-export PATH := $(BIN):$(PATH)
+# Recipes call .venv/bin by its relative path: that of the folder may hold spaces
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
@@ -14,9 +14,9 @@ help: ## list the targets
 install: .venv/installed ## make .venv with every pinned package and the ratchet command
 
 .venv/installed: requirements.lock pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --requirement requirements.lock
+	.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 repro: install ## run the pipeline on real data, then promote the first champion
@@ -31,7 +31,7 @@ check: install ## lint and format
 	ruff format --check .
 
 bench: install ## measure speed and memory against the peers; writes benchmarks/results/
-	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[bench]'
+	.venv/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[bench]'
 	python -m benchmarks
 
 scenarios: install ## run every scenario in full on real data; prints the table of docs/scenarios.md

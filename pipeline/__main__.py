@@ -4,8 +4,8 @@ import atexit
 import gc
 import importlib
 import os
+import signal  # what takes longer is imported when signals are heeded
 import sys
-from pathlib import Path
 
 # In the order of the flow. A verb's module is imported when it is called, so that --help stays instant.
 VERBS = {
@@ -33,6 +33,8 @@ VERBS = {
     "doctor": "say what is here, what is wrong, and what to type",
     "ui": "open MLflow's UI on what was made",
 }
+SHOW = ("runs", "compare", "history", "lineage", "doctor")  # what they print is all that they do
+WAIT = ("serve", "ui", "feedback")  # they may have no end but the terminal's; other work outlives that, as with nohup
 
 
 def usage() -> str:
@@ -59,11 +61,38 @@ def collect_rarely() -> None:
     atexit.register(gc.freeze)
 
 
+def exit_now(signum: int, frame: object) -> None:
+    """Not an exception: the libraries that are being imported would swallow it, or show it."""
+    os._exit(128 + signum)
+
+
+def heed_signals() -> None:
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(signum) != signal.SIG_IGN:  # as a shell leaves it to what it starts in the background
+            signal.signal(signum, exit_now)
+
+
+def run(arguments: list[str]) -> int:
+    """The verb in a process of its own: signals end it with 130 or 143, and where it prints to may go away."""
+    heed_signals()
+    from pipeline.project import output
+
+    output.restart_in_utf8()
+    output.survive()
+    collect_rarely()
+    verb = arguments[0] if arguments else "help"
+    if verb not in WAIT and hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    code = main(arguments)
+    why = output.lost()
+    heed_signals()
+    return fail(verb, f"not all could be shown: {why}") if code == 0 and why and verb in SHOW else code
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs one verb in the project's root; returns its exit code."""
     if arguments is None:
-        collect_rarely()
-        arguments = sys.argv[1:]
+        return run(sys.argv[1:])
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
         return 0
@@ -78,10 +107,14 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"ratchet: no verb {verb!r}; the verbs are {', '.join(VERBS)}.{hint}", file=sys.stderr)
         return 2
 
+    from pathlib import Path
+
     from pipeline.project import paths
     from pipeline.project.errors import RatchetError
 
     module = importlib.import_module(f"pipeline.{verb}")
+    if signal.getsignal(signal.SIGINT) is exit_now:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a verb may have something to tidy up
     try:
         if not {"-h", "--help"} & set(rest):
             paths.start = Path.cwd()

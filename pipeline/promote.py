@@ -182,5 +182,5 @@ def publish(client: Any, version: Any, report: dict[str, Any]) -> None:
         folder = Path(top) / "promotion" / f"{report['time'].replace(':', '')}-{report['decision']}"
         folder.mkdir(parents=True)
         for file in (PAGE, REPORT):
-            shutil.copy(file, folder)
+            shutil.copyfile(file, folder / file.name)
         client.log_model_artifacts(versions.logged_model(version), top)

@@ -17,7 +17,18 @@ from filelock import FileLock
 
 from benchmarks.faults.row import Attempt, Row
 
-MODULES = ("kills", "ends", "outages", "sweeps", "registry", "promotions", "elsewhere", "service", "serving")
+MODULES = (
+    "kills",
+    "ends",
+    "outages",
+    "sweeps",
+    "registry",
+    "promotions",
+    "elsewhere",
+    "surroundings",
+    "service",
+    "serving",
+)
 RESULTS = Path(__file__).parent.parent / "results" / "faults.json"
 
 

@@ -46,7 +46,12 @@ def write_atomically(path: Path, write: Callable[[Path], Any], named: Callable[[
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)  # of a killed process with the same number
+        temporary.touch()
+        mode = temporary.stat().st_mode  # that the umask gives; safetensors, for one, makes a private file of its own
         write(temporary)
+        if temporary.stat().st_mode != mode:
+            temporary.chmod(mode)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         path = path if named is None else named(temporary)
@@ -60,6 +65,17 @@ def write_atomically(path: Path, write: Callable[[Path], Any], named: Callable[[
         if os.path.lexists(temporary):
             temporary.unlink()
     return path
+
+
+def follow_umask(folder: Path) -> None:
+    """Gives each file of a tree the mode of a new one: whoever copied it there kept the original's."""
+    probe = folder / f".{os.getpid()}.tmp"
+    probe.touch()
+    mode = probe.stat().st_mode
+    probe.unlink()
+    for file in folder.rglob("*"):
+        if file.is_file() and not file.is_symlink():
+            file.chmod(mode)
 
 
 def disk_code(error: BaseException | None) -> int | None:

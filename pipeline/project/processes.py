@@ -1,6 +1,7 @@
 """Processes that end with the one that they serve, and threads that end with what they watch."""
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,32 @@ def watch(pid: int) -> None:
     except psutil.NoSuchProcess:
         pass
     os._exit(1)
+
+
+@contextmanager
+def exit_unless(heard: threading.Event, seconds: float) -> Iterator[None]:
+    """Inside, SIGTERM and SIGINT end this process after `seconds`, unless their handler sets `heard` by then.
+
+    Python calls a handler between two of its own instructions: never, while a call of a library in C waits.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    before = signal.set_wakeup_fd(writing)
+
+    def listen() -> None:
+        while told := os.read(reading, 1):
+            if told[0] in (signal.SIGTERM, signal.SIGINT) and not heard.wait(seconds):
+                os._exit(128 + told[0])
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(writing)
+        thread.join()
+        os.close(reading)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 
 import pipeline
 from pipeline.models.bundle import Bundle
+from pipeline.project.files import follow_umask
 from pipeline.registry.origin import DIGEST
 from pipeline.tracking.mlflow_store import once_each
 
@@ -26,6 +27,7 @@ def log(client: Any, mlflow_id: str, name: str, folder: Path, records: Any, metr
         model = client.create_logged_model(run.info.experiment_id, logged_name(name), mlflow_id, params=run.data.params)
     with tempfile.TemporaryDirectory(prefix="ratchet-") as place:
         save(Path(place, "model"), model, Bundle.load(folder), folder, records)
+        follow_umask(Path(place, "model"))
         client.log_model_artifacts(model.model_id, str(Path(place, "model")))
     client.log_model_artifact(model.model_id, str(card))
     client.log_outputs(mlflow_id, [LoggedModelOutput(model.model_id, step=0)])

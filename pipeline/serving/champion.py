@@ -23,7 +23,7 @@ from filelock import FileLock
 from pipeline.models.bundle import Bundle
 from pipeline.project import paths
 from pipeline.project.errors import RatchetError, RegistryError
-from pipeline.project.files import write_json
+from pipeline.project.files import follow_umask, write_json
 from pipeline.project.secrets import redact
 
 POINTER, EXAMPLE, BUNDLE = "champion.json", "example.json", "bundle"
@@ -107,6 +107,7 @@ def whole(place: Path) -> Iterator[Path]:
     temporary.mkdir(parents=True)
     try:
         yield temporary
+        follow_umask(temporary)
         shutil.rmtree(place, ignore_errors=True)
         os.replace(temporary, place)
     finally:

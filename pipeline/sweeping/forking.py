@@ -12,6 +12,8 @@ import socket
 import sys
 from typing import Any, BinaryIO
 
+from pipeline.project.output import survive
+
 
 def serve(tasks: BinaryIO, answers: BinaryIO) -> None:
     """One trial at a time, until the worker closes its end."""
@@ -81,6 +83,7 @@ def import_all() -> None:
 
 
 if __name__ == "__main__":
+    survive()
     for signum in (signal.SIGINT, signal.SIGTERM):  # meant for the trial, which gets them too
         signal.signal(signum, signal.SIG_IGN)
     if len(sys.argv) > 1:

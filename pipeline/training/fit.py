@@ -132,7 +132,7 @@ def build_trainer(config: Config, device: torch.device, callbacks: list[pl.Callb
         deterministic=config.trainer.deterministic,
         max_epochs=training.max_epochs,
         callbacks=callbacks,
-        plugins=[CheckpointFiles()],
+        plugins=[CheckpointFiles(), parallel.environment()],
         logger=False,  # the recorder journals
         num_sanity_val_steps=0,
         use_distributed_sampler=False,

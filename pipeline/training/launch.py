@@ -10,18 +10,20 @@ import os
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from torch import distributed
 
 from pipeline.config.schema import Config, Trainer
-from pipeline.project import paths
+from pipeline.project import output, paths
 from pipeline.project.errors import ConfigError, TrainingError
-from pipeline.project.processes import end_with
+from pipeline.project.processes import end_with, exit_unless
 from pipeline.tracking.journal import Journal
 from pipeline.training.channel import Watcher
 from pipeline.training.checkpoint import Interrupted
@@ -29,6 +31,8 @@ from pipeline.training.failures import explained
 from pipeline.training.fit import fit, has_bf16
 from pipeline.training.watching import Pruned
 
+LOOPBACK = "127.0.0.1"  # where the processes of one node meet, whatever its name means or does not mean
+DEAF_SECONDS = 10.0  # that the launcher may wait for other nodes in a call that hears no signal
 STOPPING = "stopping"  # a file in the launcher's scratch folder
 
 logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # it says all of this at length
@@ -89,8 +93,7 @@ def launched(
     arguments = (config.model_dump(mode="json"), os.getpid(), places, run_id, watcher)
     multiprocessing.set_forkserver_preload([__name__])  # it imports once for all ranks and all restarts
     try:
-        with handlers_kept():
-            stop_together()
+        with handlers_kept(), exit_unless(stop_together(), DEAF_SECONDS):
             results = elastic_launch(elastic(config.trainer, processes(config), place.name), rank_main)(*arguments)
     except SignalException as stop:
         raise Interrupted(stop.sigval) from None
@@ -124,11 +127,12 @@ def elastic(trainer: Trainer, count: int, meeting: str) -> Any:
         nproc_per_node=count,
         run_id=meeting,
         rdzv_backend="static" if several else "c10d",
-        rdzv_endpoint=trainer.rendezvous if several else "localhost:0",
+        rdzv_endpoint=trainer.rendezvous if several else f"{LOOPBACK}:0",
         rdzv_configs={"rank": trainer.node, "timeout": 900} if several else {"timeout": 900},
         max_restarts=trainer.restarts,
         start_method="forkserver",
-        signals_to_handle="SIGHUP,SIGQUIT",  # the others: stop_together
+        signals_to_handle="SIGQUIT",  # the others: stop_together; and a closed terminal stops nothing
+        local_addr=None if several else LOOPBACK,
         logs_specs=DefaultLogsSpecs(log_dir=str(paths.scratch() / "ranks")),
     )
 
@@ -145,20 +149,26 @@ def handlers_kept() -> Iterator[None]:
             signal.signal(signum, handler)
 
 
-def stop_together() -> None:
+def stop_together() -> threading.Event:
     """SIGTERM and SIGINT stop all ranks, as torch's own handlers would; the ranks can see that it was the launcher.
+
+    The event: whether one was heard.
 
     For it sends the signal on and waits 30 seconds for their ends, while a rank that has returned waits for it to take
     the result.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
 
+    heard = threading.Event()
+
     def stop(signum: int, frame: Any) -> None:
+        heard.set()
         (paths.scratch() / STOPPING).touch()
         raise SignalException(f"signal {signum}", signal.Signals(signum))
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, stop)
+    return heard
 
 
 def died(error: Any) -> tuple[str, str]:
@@ -175,6 +185,7 @@ def rank_main(
 ) -> dict[str, Any]:
     """One process of several. What all of them raise at once is returned, for it is no reason to start again."""
     end_with(launcher)
+    output.survive()
     root, data, place = places
     os.chdir(root)
     config = Config.model_validate(settings)
@@ -182,6 +193,8 @@ def rank_main(
     if cuda:
         torch.cuda.set_device(local)
     torch.set_num_threads(max(1, torch.get_num_threads() // int(os.environ["LOCAL_WORLD_SIZE"])))
+    if config.trainer.nodes == 1 and (name := loopback_interface()):
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
     meet("nccl" if cuda else "gloo")
     first = distributed.get_rank() == 0
     try:
@@ -198,6 +211,12 @@ def rank_main(
         return {"pruned": stop.epoch}
     except Exception as error:  # of this process alone
         raise explained(error, config, Path(place)) from error
+
+
+def loopback_interface() -> str | None:
+    """Its name; gloo alone would look for the one that this machine's name belongs to."""
+    addresses = psutil.net_if_addrs().items()
+    return next((name for name, some in addresses if LOOPBACK in [one.address for one in some]), None)
 
 
 def meet(backend: str) -> None:

@@ -7,6 +7,8 @@ process. Gradients are summed in one piece whose layout never changes, so a resu
 from typing import Any
 
 import torch
+from lightning_fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, TorchElasticEnvironment
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 from torch import Tensor, distributed, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard
@@ -100,6 +102,12 @@ def strategy(name: str, processes: int) -> Strategy | str:
     if processes == 1:
         return "auto"
     return Shards(processes) if name == "fsdp" else Replicas()
+
+
+def environment() -> ClusterEnvironment:
+    """Who started the processes: launch.py. Not what Lightning concludes from variables of SLURM, LSF or torchrun."""
+    rank_zero_only.rank = rank()  # that too comes from them
+    return TorchElasticEnvironment() if active() else LightningEnvironment()
 
 
 def shard(network: nn.Module, mesh: distributed.DeviceMesh) -> None:
