@@ -155,8 +155,14 @@ def journalled(journal: Journal, config: Config) -> Iterator[None]:
         reserve.unlink(missing_ok=True)
 
 
-def describe(journal: Journal, config: Config, spec: dict[str, Any], data: Path) -> None:
-    """Settings, lineage and data: what answers 'which data and settings made this?'."""
+def describe(journal: Journal, config: Config, spec: dict[str, Any], data: Path, told: bool = False) -> None:
+    """Settings, lineage and data: what answers 'which data and settings made this?'.
+
+    `told`: its parent said already what git does not tell.
+    """
+    code = lineage.commit()
+    if not told:
+        lineage.tell_no_commit(code)
     settings = config.model_dump(mode="json")
     journal.params({key: value for key, value in flatten(settings) if not key.startswith("data.source.")})
     journal.text(yaml.safe_dump(settings, sort_keys=True, allow_unicode=True), "config.yaml")
@@ -171,7 +177,7 @@ def describe(journal: Journal, config: Config, spec: dict[str, Any], data: Path)
             "device": device,
             **launch.tags(config),
             "threads": str(config.trainer.threads or torch.get_num_threads()),
-            **lineage.commit(),
+            **code,
             **lineage.dvc_sums(),
             **lineage.packages(),
         }
