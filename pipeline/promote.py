@@ -22,7 +22,7 @@ from pipeline.project.secrets import redact
 from pipeline.registry import champion, gate, use, verdict, versions
 from pipeline.registry.aliases import CHALLENGER, CHAMPION, by_alias
 from pipeline.registry.contest import Contest, asked, measured
-from pipeline.tracking import mlflow_store
+from pipeline.tracking import lineage, mlflow_store
 
 PROMOTED, REFUSED, UNDECIDED = 0, 1, 2
 REPORT, PAGE = paths.REPORTS / "promotion.json", paths.REPORTS / "promotion.html"
@@ -109,7 +109,7 @@ def judged(
         raise Undecided(
             f"version {version.version} was made with other data than {paths.PROCESSED} holds; it may have learned "
             f"from these test rows.\nMake one of this data: dvc repro   (or bring back its data: "
-            f"git checkout {version.tags.get('git.commit', 'COMMIT')[:12]} && dvc checkout)"
+            f"{lineage.checkout(version.tags)} && dvc checkout)"
         )
     challenger = measured(client, version, test, settings.metric)
     found = list(gate.alone(settings, challenger))

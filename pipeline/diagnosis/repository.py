@@ -5,7 +5,6 @@ remotes and the cache, is never made anew where it is.
 """
 
 import getpass
-import itertools
 import os
 import re
 import shlex
@@ -16,6 +15,7 @@ import psutil
 
 from pipeline.diagnosis.finding import Finding, Look, note, ok, problem
 from pipeline.project import paths
+from pipeline.project.files import free, quoted
 from pipeline.tracking.lineage import GitError, NoAnswer, NoGit, ask_git, git, in_short
 
 HEAD = re.compile(r"ref: refs/\S+|[0-9a-f]{40}|[0-9a-f]{64}")
@@ -68,7 +68,7 @@ def damaged(place: Path, said: str) -> Finding:
         return note("git", in_short(said), first_commit())
     text = f"{place} is damaged: {in_short(said)}"
     if place.parent != Path():
-        return problem("git", text, f"git -C {shlex.quote(str(place.parent))} fsck --full")
+        return problem("git", text, f"git -C {quoted(place.parent)} fsck --full")
     aside = free(paths.state(ASIDE))
     moved = f"mkdir -p {quoted(aside.parent)} && mv .git {quoted(aside)}"
     return problem(
@@ -119,7 +119,8 @@ def of_parts(place: Path, said: str) -> tuple[str, str] | None:
         return f"{config} can't be read: {in_short(said)}", typed
     if "index file" in said:
         index = Path(git("rev-parse", "--git-path", "index") or place / "index")
-        typed = f"mv {quoted(index)} {quoted(free(index.with_name('index.damaged')))} && {top} reset"
+        aside = free(index.with_name("index.damaged"))
+        typed = f"mv {quoted(index)} {quoted(aside)} && {top} reset"
         return f"{index} is damaged: {said.splitlines()[-1].removeprefix('fatal: ')}", typed
     return None
 
@@ -170,12 +171,6 @@ def first_commit(anew: bool = False) -> str:
     return f"git config user.name {name} && git config user.email {name}@localhost && {commit}"
 
 
-def free(path: Path) -> Path:
-    """The path, or with a number behind it: where nothing is yet."""
-    numbered = (path.with_name(f"{path.name}.{number}") for number in itertools.count(2))
-    return next(one for one in itertools.chain([path], numbered) if not os.path.lexists(one))
-
-
 def read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8", errors="replace")
@@ -187,7 +182,3 @@ def logged(file: Path) -> list[str]:
     """The commits of a log of git's, the newest last."""
     found = (line.split(" ", 2)[1:2] for line in read(file).splitlines())
     return [commit for commits in found for commit in commits if HEAD.fullmatch(commit)]
-
-
-def quoted(path: Path) -> str:
-    return shlex.quote(str(path))

@@ -2,16 +2,19 @@
 
 import logging
 import os
+import shlex
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from pipeline.diagnosis.finding import Finding, Look, note, ok, problem
+from pipeline.project.files import free, quoted
 from pipeline.project.secrets import redact
 from pipeline.registry.aliases import CHALLENGER, CHAMPION, by_alias
 from pipeline.registry.champion import look as seen
-from pipeline.tracking import mlflow_store
+from pipeline.tracking import mlflow_store, sync
 
 PATIENCE = 4.0  # seconds
 LATER = "ratchet sync   (when it answers; until then runs wait in .ratchet/journal, and nothing is lost)"
@@ -92,8 +95,7 @@ def experiment(client: Any, name: str) -> Iterator[Finding]:
     found = client.get_experiment_by_name(name)
     if found is not None and found.lifecycle_stage == "deleted":
         restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
-        typed = f"MLFLOW_TRACKING_URI={mlflow_store.shown_uri()} {restore}"
-        yield problem("experiment", f"{name} is deleted in MLflow: no run can be shipped to it", typed)
+        yield problem("experiment", f"{name} is deleted in MLflow: no run can be shipped to it", at_server(restore))
     elif found is None:
         yield note("experiment", f"{name} is not there yet; the first run makes it", "dvc repro")
     else:
@@ -132,9 +134,31 @@ def failed(shown: str, error: Exception) -> Finding:
         return problem("server", said, f"pip install {error.name}   ({other})")
     database = mlflow_store.local_database()
     if "out-of-date database schema" in text:
-        return problem("server", said, f"mlflow db upgrade {mlflow_store.shown_uri()}   (make a backup first)")
+        return problem("server", said, upgrade(database))
     if database is not None and ("not a database" in text or "malformed" in text):
-        away = f"mv {database} {database}.damaged && rm -f .ratchet/journal/*/shipped-*.json && ratchet sync"
+        away = f"{moved(database)} && rm -f .ratchet/journal/*/{sync.beside('', 'shipped.json').name} && ratchet sync"
         again = "dvc repro --force register && ratchet promote"
         return problem("server", said, f"{away}   (ships every run anew)\nthen, for the registry: {again}")
     return problem("server", said, LATER)
+
+
+def at_server(command: str) -> str:
+    """With the server's address, which is not told where it holds a password: it stands in the environment then."""
+    uri, shown = mlflow_store.tracking_uri(), mlflow_store.shown_uri()
+    return f"MLFLOW_TRACKING_URI={shlex.quote(uri)} {command}" if uri == shown else command
+
+
+def upgrade(database: Path | None) -> str:
+    uri, shown = mlflow_store.tracking_uri(), mlflow_store.shown_uri()
+    address = shlex.quote(uri) if uri == shown else '"$MLFLOW_TRACKING_URI"'
+    typed = f"mlflow db upgrade {address}"
+    if database is None:
+        return f"{typed}   (make a backup first)"
+    return f"cp {quoted(database)} {quoted(free(Path(f'{database}.before')))} && {typed}"
+
+
+def moved(database: Path) -> str:
+    """Moves it aside with what SQLite keeps beside it, which would spoil a new file of that name."""
+    beside = [Path(f"{database}{end}") for end in ("", "-wal", "-shm", "-journal")]
+    aside = quoted(free(Path(f"{database}.damaged")))
+    return f"mkdir {aside} && mv {shlex.join(str(file) for file in beside if file.exists())} {aside}"

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from pipeline.data.encoding import encode
 from pipeline.models import outputs as meaning
 from pipeline.models.network import Network, build
+from pipeline.project import paths
 from pipeline.project.errors import DataError
 from pipeline.project.files import digest, read_json, sha256, write_atomically, write_json
 
@@ -43,8 +44,7 @@ class Bundle:
         if not weights.is_file() or (found := sha256(weights)) != description["weights_sha256"]:
             given = f"has SHA-256 {found}" if weights.is_file() else "is missing"
             raise DataError(
-                f"{weights} {given}; {DESCRIPTION} beside it says {description['weights_sha256']}.\n"
-                "Type: dvc checkout --force, or: dvc repro --force train"
+                f"{weights} {given}; {DESCRIPTION} beside it says {description['weights_sha256']}.\n" + again(folder)
             )
         network = build(description["net"], description["encoder"], description["loss"])
         try:
@@ -64,6 +64,14 @@ class Bundle:
         return [
             answer for part in inputs.split(BATCH) for answer in meaning.answers(self.outputs(part), part, self.encoder)
         ]
+
+
+def again(folder: Path) -> str:
+    """How a damaged bundle comes back; only the project's own is in DVC's cache."""
+    if folder.resolve() != paths.BUNDLE.resolve():
+        return "Bring it anew from where it came from"
+    back = f"rm -r {paths.BUNDLE} && dvc checkout --force {paths.BUNDLE}   (brings back what DVC's cache holds)"
+    return f"Type: {back}\nor, if that is damaged too: dvc repro --force train"
 
 
 def save(

@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -61,6 +62,12 @@ def commit() -> dict[str, str]:
     except GitError as error:
         found["git.problem"] = in_short(str(error))
     return found
+
+
+def checkout(tags: Mapping[str, str]) -> str:
+    """What to type for the code of a run or version; `git log` where git did not say which it was."""
+    known = tags.get("git.commit", "none")
+    return "git log" if known == "none" else f"git checkout {known[:12]}"
 
 
 def in_short(said: str) -> str:

@@ -1,6 +1,7 @@
 """A run: begun, found again or already finished; its folder, its journal, its true status."""
 
 import json
+import shlex
 import traceback
 import uuid
 from collections.abc import Iterator
@@ -17,8 +18,8 @@ import pipeline
 from pipeline.config.checking import flatten
 from pipeline.config.schema import Config
 from pipeline.project import paths
-from pipeline.project.errors import TrainingError
-from pipeline.project.files import FULL, digest, read_json, require_writable, sha256, unwritable, write_json
+from pipeline.project.errors import DataError, TrainingError
+from pipeline.project.files import FULL, digest, free, read_json, require_writable, sha256, unwritable, write_json
 from pipeline.tracking import journal as journals
 from pipeline.tracking import lineage
 from pipeline.tracking.journal import Journal
@@ -82,7 +83,7 @@ def begin(place: Path, config: Config, fresh: bool, new_id: str | None = None) -
     `new_id`: what a new run is called, unless a run is called so already.
     """
     file = place / "run.json"
-    run = read_json(file, "train") if file.is_file() else None
+    run = kept(file) if file.is_file() else None
     if run and not fresh and run["made_by"] == made_by(config) and journals.folder(run["run_id"]).is_dir():
         for left in place.glob(".*.tmp"):  # by a save that was killed
             left.unlink()
@@ -97,12 +98,22 @@ def begin(place: Path, config: Config, fresh: bool, new_id: str | None = None) -
     return run["run_id"]
 
 
+def kept(file: Path) -> dict[str, Any]:
+    """What was written beside checkpoints; one that can't be read stops, for nothing here is thrown away unasked."""
+    try:
+        return read_json(file, "train")
+    except DataError:
+        place, aside = file.parent, free(file.parent.with_name(f"{file.parent.name}.damaged"))
+        typed = f"{shlex.join(['mv', str(place), str(aside)])}   (these settings are then trained anew)"
+        raise DataError(f"{file} is damaged.\nType: {typed}") from None
+
+
 def finished(place: Path) -> dict[str, Any] | None:
     """The result of a training that came to its end here, if its weights are still whole; its run then says so too."""
     file = place / FINISHED
     if not file.is_file():
         return None
-    result = read_json(file, "train")
+    result = kept(file)
     weights = place / result["best"]["file"]
     if not weights.is_file() or not verified(weights):
         return None
