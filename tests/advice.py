@@ -8,8 +8,8 @@ from tests.conftest import REPOSITORY
 
 TYPED = re.compile(r"\btype: (?P<rest>.+?)(?=   \(|\n|$)", re.IGNORECASE)
 COMMAND = re.compile(
-    r"(apt-get|chmod|dvc|du|echo|export|findmnt|git|less|make|mkdir|mlflow|mv|nvidia-smi|pip|python|ratchet|rm|sudo|time|"
-    r"unset|MLFLOW_TRACKING_URI=\S+) .+|nvidia-smi"
+    r"(apt-get|chmod|cp|dvc|du|echo|export|findmnt|git|grep|install|less|make|mkdir|mlflow|mv|nvidia-smi|openssl|pip|python|ratchet|rm|sudo|time|"
+    r"unset|MLFLOW_TRACKING_URI=\S+) .+|nvidia-smi|.+ && (dvc|git|ratchet|rm|mv) .+"
 )
 
 
@@ -20,8 +20,7 @@ def listed() -> dict[str, set[str]]:
         name = str(file.relative_to(REPOSITORY / "pipeline"))
         texts = list(templates(ast.parse(file.read_text(encoding="utf-8"))))
         advised = {match["rest"] for text in texts for match in TYPED.finditer(text)}
-        if file.parent.name == "diagnosis":
-            advised |= {text.partition("   (")[0].partition("\n")[0] for text in texts if COMMAND.fullmatch(text, 0)}
+        advised |= {text.partition("   (")[0] for text in texts if COMMAND.match(text)}
         if advised:
             found[name] = advised
     return found

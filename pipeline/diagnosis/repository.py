@@ -54,9 +54,9 @@ def explained(error: GitError) -> Finding:
         return problem("git", f"GIT_DIR={os.environ['GIT_DIR']} is no git repository", "unset GIT_DIR GIT_WORK_TREE")
     place = next((one / ".git" for one in (Path.cwd(), *Path.cwd().parents) if os.path.lexists(one / ".git")), None)
     if place is None:
-        kept = "(or bring back the .git of a clone, with its history: mv CLONE/.git .)"
+        kept = "or bring back the .git of a clone, with its history: mv CLONE/.git ."
         text = "this is no git repository: no run can say which code made it"
-        return problem("git", text, f"git init && {first_commit(anew=True)}   {kept}")
+        return problem("git", text, f"git init && {first_commit(anew=True)}   ({kept})")
     return damaged(Path(os.path.relpath(place)), said)
 
 
