@@ -8,7 +8,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterable
 
-from pipeline.diagnosis import cache, machine, project, runs, stored, tracker
+from pipeline.diagnosis import cache, machine, project, repository, runs, stored, tracker
 from pipeline.diagnosis.finding import Finding, Look, problem, refused
 from pipeline.project.errors import RatchetError
 from pipeline.project.secrets import redact
@@ -24,7 +24,7 @@ SECTIONS: dict[str, tuple[Check, ...]] = {
         machine.disk,
         machine.writable,
     ),
-    "project": (project.repository, project.settings, project.locked, project.dvc_lock),
+    "project": (repository.repository, project.settings, project.locked, project.dvc_lock),
     "tracking": (tracker.tracking, tracker.moved),
     "runs": (runs.runs,),
     "files": (

@@ -25,7 +25,7 @@ from pipeline.project.terminal import loud
 from pipeline.registry import champion, gate, registering, trivial, use, verdict, versions
 from pipeline.registry.aliases import CHALLENGER, CHAMPION, by_alias, by_number
 from pipeline.registry.contest import Contest, asked, measured
-from pipeline.tracking import mlflow_store
+from pipeline.tracking import lineage, mlflow_store
 
 PROMOTED, REFUSED, UNDECIDED = 0, 1, 2
 REPORT, PAGE = paths.REPORTS / "promotion.json", paths.REPORTS / "promotion.html"
@@ -129,7 +129,7 @@ def judged(
         raise Undecided(
             f"version {version.version} was made with other data than {paths.PROCESSED} holds; it may have learned "
             f"from these test rows.\nFor one of this data, type: {again()}   (or bring back its data: "
-            f"git checkout {version.tags.get('git.commit', 'COMMIT')[:12]} && dvc checkout)"
+            f"{lineage.checkout(version.tags)} && dvc checkout)"
         )
     challenger = measured(client, version, test, settings.metric)
     if problem := without_class(settings.minimum, challenger.encoder):

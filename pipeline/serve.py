@@ -22,6 +22,7 @@ from pipeline.config.arguments import chosen
 from pipeline.config.schema import Config
 from pipeline.project import paths
 from pipeline.project.errors import RatchetError, RegistryError
+from pipeline.project.files import quoted
 from pipeline.project.processes import end_with
 from pipeline.project.secrets import redact
 
@@ -76,7 +77,9 @@ def served(config: Config, options: argparse.Namespace, arguments: list[str]) ->
 
     token = paths.typed(options.token_file) if options.token_file else None
     if token is not None and not token.is_file():
-        raise RatchetError(f"--token-file {options.token_file} does not exist.\nType: openssl rand -hex 32 > {token}")
+        raise RatchetError(
+            f"--token-file {options.token_file} does not exist.\nType: openssl rand -hex 32 > {quoted(token)}"
+        )
     taken = listening(options.host, options.port)
     if token is None and options.host not in LOOPBACK:
         print(f"warning: whoever reaches {options.host} may predict and label; see --token-file", file=sys.stderr)

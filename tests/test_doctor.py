@@ -178,7 +178,7 @@ FAULTS = {
     "a journal without a run": (no_journal, "before the journal's first line", "rm -r "),
     "no offset": (lambda p: the(p, ".ratchet/journal/*/shipped-*").write_text("{"), "is damaged", "&& ratchet sync"),
     "a damaged journal": (lambda p: add(the(p, JOURNAL), "{]\n"), "1 line of its journal", "ratchet sync"),
-    "a hole in DVC's cache": (lambda p: cached(p, "spec.json").unlink(), "1 of 8 files are missing", "dvc repro prep"),
+    "a hole in DVC's cache": (lambda p: cached(p, "spec.json").unlink(), "1 of 8 files are missing", "install -m 444"),
     "no database": (lambda p: (p / "mlflow.db").write_text(5000 * "x"), "file is not a database", "mv "),
 }
 

@@ -24,6 +24,7 @@ MODULES = (
     "sweeps",
     "registry",
     "promotions",
+    "advice",
     "elsewhere",
     "surroundings",
     "service",

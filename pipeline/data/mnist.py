@@ -15,6 +15,7 @@ from pipeline.config.schema import Config
 from pipeline.data import pictures, unpickle
 from pipeline.data.splits import Fold, Prepared, Split, Unusable, boundary
 from pipeline.project.errors import DataError
+from pipeline.project.paths import RAW_AGAIN
 
 SIDE = 28
 SHAPE = (1, SIDE, SIDE)
@@ -26,7 +27,7 @@ FILES = {
 }
 MOST_PICKLED = 1 << 28  # bytes of the unpacked pickle; 70,000 pictures in float32 take 220 MB
 STEP = 2000  # rows at a time where a wider type is needed
-AGAIN = "Type: dvc repro --force download"
+AGAIN = f"Type: {RAW_AGAIN}"
 
 
 def prepare(raw: Path, config: Config, fold: Fold | None = None) -> Prepared:
@@ -89,7 +90,7 @@ def read_idx(path: Path, wanted: FileSum, magic: int) -> np.ndarray:
         raise DataError(
             f"{path} is no IDX file of this kind: magic {found:#06x}, dimensions {shape}, {len(content):,} bytes;\n"
             f"expected magic {magic:#06x}, dimensions {['N', SIDE, SIDE][:dimensions]}, and {header} bytes + their "
-            f"product.\nCorrect data.source.files, then type: dvc repro --force download"
+            f"product.\nCorrect data.source.files, then type: dvc repro download"
         )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 

@@ -14,13 +14,14 @@ from pipeline.config.data import FileSum, PrepareBehaviour
 from pipeline.config.schema import Config
 from pipeline.data.splits import Fold, Prepared, Split, Unusable, refuse_too_many_unusable
 from pipeline.project.errors import ConfigError, DataError
+from pipeline.project.paths import RAW_AGAIN
 
 RATINGS, FILMS = "u.data", "ml-100k.item"
 RATED = {"1", "2", "3", "4", "5"}
 FEWEST = 3  # films of a user: validation, test, and one before them
 USER, ITEM, TIME, ROW = range(4)  # columns of the ratings
 BUCKETS = {50: "under 50 films", 100: "50 to 99 films", 200: "100 to 199 films"}  # of a history, by its upper bound
-AGAIN = "Type: dvc repro --force download"
+AGAIN = f"Type: {RAW_AGAIN}"
 
 
 def prepare(raw: Path, config: Config, fold: Fold | None = None) -> Prepared:

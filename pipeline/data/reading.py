@@ -15,6 +15,7 @@ from pipeline.data.objects import document_records, json_records, write_lines
 from pipeline.data.unpacking import unpack, write_sheet
 from pipeline.project.errors import DataError
 from pipeline.project.files import sha256
+from pipeline.project.paths import RAW_AGAIN
 
 CHUNK = 1 << 24  # bytes recoded at a time
 HEAD = 10_000  # lines of JSON whose keys are the columns
@@ -62,9 +63,7 @@ def only_file(raw: Path, source: Source) -> Path:
     ((name, wanted),) = source.files.items()
     path = raw / name
     if path.is_file() and (given := sha256(path)) != wanted.sha256:
-        raise DataError(
-            f"{path} was altered: SHA-256 {given};\nexpected {wanted.sha256}.\nType: dvc repro --force download"
-        )
+        raise DataError(f"{path} was altered: SHA-256 {given};\nexpected {wanted.sha256}.\nType: {RAW_AGAIN}")
     return path
 
 

@@ -12,10 +12,11 @@ from pipeline.config.schema import Config
 from pipeline.data.splits import Fold, Prepared, Unusable
 from pipeline.data.texts import Corpus, describe, prepared
 from pipeline.project.errors import DataError
+from pipeline.project.paths import RAW_AGAIN
 
 FILE = "movieReviewSnippets_GroundTruth.txt"
 LABELS = ["negative", "positive"]
-AGAIN = "Type: dvc repro --force download"
+AGAIN = f"Type: {RAW_AGAIN}"
 
 
 def prepare(raw: Path, config: Config, fold: Fold | None = None) -> Prepared:

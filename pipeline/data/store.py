@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from pipeline.data.splits import Prepared, Split, Unusable
 from pipeline.project.errors import DataError
-from pipeline.project.files import digest, read_json, sha256, sync_folder, write_json
+from pipeline.project.files import digest, quoted, read_json, sha256, sync_folder, write_json
 from pipeline.project.paths import PROCESSED
 
 if TYPE_CHECKING:
@@ -63,18 +63,27 @@ def load_split(name: str, spec: Mapping[str, Any] | None = None, folder: Path = 
 
 def verify(path: Path, wanted: str) -> None:
     if not path.is_file():
-        raise DataError(f"{path} is missing; `ratchet preprocess` makes it.\nType: dvc repro preprocess")
+        raise DataError(
+            f"{path} is missing; `ratchet preprocess` makes it.\nType: {anew(path, 'dvc repro preprocess')}"
+        )
     expect(path, sha256(path), wanted, SPEC)
 
 
 def expect(path: Path, given: str, wanted: str | None, source: str) -> None:
     if given != wanted:
+        # removed first, because DVC leaves a file whose time and mode are unchanged as it is
+        back = f"rm -r {PROCESSED} && dvc checkout --force {PROCESSED}   (brings back what DVC's cache holds)"
+        typed = anew(path, f"{back}\nor, if that is damaged too: dvc repro --force preprocess")
         raise DataError(
-            f"{path} is not what preprocess wrote: its SHA-256 is {given}, but {source} says {wanted}.\n"
-            # removed first, because DVC leaves a file whose time and mode are unchanged as it is
-            f"Type: rm -r {path.parent} && dvc checkout --force {path.parent}   (brings back what DVC's cache holds)\n"
-            "or, if that is damaged too: dvc repro --force preprocess"
+            f"{path} is not what preprocess wrote: its SHA-256 is {given}, but {source} says {wanted}.\nType: {typed}"
         )
+
+
+def anew(path: Path, typed: str) -> str:
+    """What to type for a file of data/processed; of a fold, which DVC does not know, another."""
+    if path.parent.resolve() == PROCESSED.resolve():
+        return typed
+    return f"rm -r {quoted(path.parent)}   (a cross-validation prepares it anew)"
 
 
 def file(name: str, spec: Mapping[str, Any], folder: Path = PROCESSED) -> Path | None:

@@ -16,6 +16,7 @@ from packaging.specifiers import SpecifierSet
 
 from pipeline.diagnosis.finding import Finding, Look, note, ok, problem, size
 from pipeline.project import paths
+from pipeline.project.files import opening
 
 LEAST_DISK = 1 << 30  # bytes: a training's checkpoints, its bundle and DVC's copy of it take some hundred MB
 COMPROMISED = {name: ("2.6.2", "2.6.3") for name in ("pytorch-lightning", "lightning")}
@@ -131,10 +132,3 @@ def writable(look: Look) -> Iterator[Finding]:
         yield problem("folders", f"{place} can't be written", opening(place))
     if not closed:
         yield ok("folders", "the project, .ratchet, data, models and reports can be written")
-
-
-def opening(place: Path) -> str:
-    if os.statvfs(place).f_flag & os.ST_RDONLY:
-        return f"findmnt --target {place}   (its file system is mounted read-only)"
-    owned = place.stat().st_uid == os.getuid()
-    return f"chmod u+rwx {place}" if owned else f"sudo chown -R {os.getuid()} {place}"

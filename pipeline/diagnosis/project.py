@@ -1,4 +1,4 @@
-"""The project: git, the settings, params.lock.yaml and dvc.lock."""
+"""The project: the settings, params.lock.yaml and dvc.lock."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,18 +22,6 @@ def settle(look: Look) -> None:
         look.config = composition.compose()
     except ConfigError as error:
         look.mistake = error
-
-
-def repository(look: Look) -> Iterator[Finding]:
-    if lineage.git("rev-parse", "--is-inside-work-tree") is None:
-        yield problem("git", "this is no git repository: no run can say which code made it", "git init && dvc init -f")
-    elif (head := lineage.git("rev-parse", "--short", "HEAD")) is None:
-        yield note("git", "there is no commit yet", 'git add --all && git commit --message "Start"')
-    else:
-        # `git status` would else write its index anew
-        changed = lineage.git("--no-optional-locks", "status", "--porcelain", "--untracked-files=no")
-        count = len((changed or "").splitlines())
-        yield ok("git", f"commit {head}" + (f", {count} files changed since" if count else ""))
 
 
 def settings(look: Look) -> Iterator[Finding]:
@@ -91,8 +79,9 @@ def mended() -> str:
     """What brings dvc.lock back: the last commit's, or none. DVC's run-cache keeps what was run."""
     committed = lineage.git("show", f"HEAD:./{DVC_LOCK}")
     try:
-        usable = committed is not None and "stages" in yaml.safe_load(committed)
-    except (yaml.YAMLError, TypeError):
-        usable = False
+        found = yaml.safe_load(committed or "")
+    except yaml.YAMLError:
+        found = None
+    usable = isinstance(found, dict) and "stages" in found
     away = f"git checkout HEAD -- {DVC_LOCK}" if usable else f"rm {DVC_LOCK}"
     return f"{away} && dvc repro   (stages that ran before are taken from DVC's run-cache)"

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from pipeline.diagnosis.finding import Finding, Look, held, note, ok, problem
+from pipeline.diagnosis.finding import Finding, Look, held, note, ok, problem, refused
 from pipeline.project.errors import DataError
+from pipeline.project.files import quoted
 from pipeline.tracking import journal, mlflow_store, sync
 from pipeline.tracking.lines import lines
 
@@ -16,7 +17,7 @@ def runs(look: Look) -> Iterator[Finding]:
     for run_id in resting:
         if not begun(run_id):
             text = f"run {run_id[:12]}: its process was killed before the journal's first line"
-            yield problem("journals", text, f"rm -r {journal.folder(run_id)}")
+            yield problem("journals", text, f"rm -r {quoted(journal.folder(run_id))}")
             continue
         if journal.status(run_id) == "RUNNING":
             text = f"run {run_id[:12]} says RUNNING, but its process is gone (SIGKILL, or out of memory)"
@@ -27,10 +28,8 @@ def runs(look: Look) -> Iterator[Finding]:
             yield from set_aside(run_id)
             count = sync.waiting(run_id) - len(sync.refused(run_id))
             waiting = waiting[0] + count, waiting[1] + (count > 0)
-        except DataError:
-            file = sync.beside(run_id, "shipped.json")
-            text = f"run {run_id[:12]}: {file.name}, which says how far it is shipped, is damaged"
-            yield problem("journals", text, f"rm {file} && ratchet sync   (MLflow keeps equal points once)")
+        except DataError as error:
+            yield refused("journals", error, "ratchet sync")
     yield unshipped(*waiting)
 
 
@@ -53,7 +52,11 @@ def set_aside(run_id: str) -> Iterator[Finding]:
         yield problem("journals", text, typed)
     if others := [line for line in refused if line["kind"] != "damaged"]:
         text = f"run {run_id[:12]}: the server refuses {counted(len(others), 'value')}: {others[0].get('refused')}"
-        yield problem("refused", text, f"less {sync.beside(run_id, 'refused.jsonl')}   (once more: ratchet sync)")
+        yield problem(
+            "refused",
+            text,
+            f"less {quoted(sync.beside(run_id, 'refused.jsonl'))}   (once more: ratchet sync)",
+        )
 
 
 def unshipped(count: int, runs_of: int) -> Finding:

@@ -11,7 +11,7 @@ from pipeline.data import store
 from pipeline.diagnosis.finding import Finding, Look, held, note, ok, problem, refused, size
 from pipeline.project import paths
 from pipeline.project.errors import DataError
-from pipeline.project.files import digest, read_json, sha256
+from pipeline.project.files import digest, quoted, read_json, sha256
 from pipeline.tracking import journal
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "bundle.json"  # as in models/bundle.py, which imports torch
@@ -51,7 +51,7 @@ def folds(look: Look) -> Iterator[Finding]:
             whole += 1
         except DataError as error:
             text = str(error).partition("\n")[0]
-            yield problem("folds", text, f"rm -r {spec.parent}   (the next cross-validation prepares it anew)")
+            yield problem("folds", text, f"rm -r {quoted(spec.parent)}   (the next cross-validation prepares it anew)")
     if whole:
         yield ok("folds", f"{whole} prepared folds")
 
@@ -105,11 +105,20 @@ def damaged(file: Path) -> Finding:
     if file.suffix == ".ckpt":
         older = [other for other in file.parent.glob("[0-9]*-*.ckpt") if other.name < file.name]
         then = "falls back by one" if older else "starts from its beginning"
-        return problem("checkpoints", f"{shown} is damaged: training {then}", f"rm {file}")
+        return problem("checkpoints", f"{shown} is damaged: training {then}", f"rm {quoted(file)}")
     finished = (file.parent / "finished.json").is_file()
     then = "these settings are trained anew" if finished else "training goes back to a checkpoint from before it"
-    text = f"{shown} is damaged: {then}"
-    return problem("checkpoints", text, f"rm -r {file.parent}   (or train these settings again, which mends it)")
+    typed = f"rm -r {quoted(file.parent)}   (or train these settings again, which mends it)"
+    if not finished:  # its checkpoints are worth hours, and need these weights or those before
+        typed = f"ratchet train   (with the settings of run {run_of(file.parent)}: it mends this)"
+    return problem("checkpoints", f"{shown} is damaged: {then}", typed)
+
+
+def run_of(place: Path) -> str:
+    try:
+        return read_json(place / "run.json", "train")["run_id"][:12]
+    except DataError:
+        return place.name
 
 
 def leftovers(look: Look) -> Iterator[Finding]:

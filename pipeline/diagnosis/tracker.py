@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import shlex
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +12,11 @@ from urllib.parse import quote
 
 from pipeline.diagnosis.finding import Finding, Look, note, ok, problem
 from pipeline.project import paths
+from pipeline.project.files import free, quoted
 from pipeline.project.secrets import redact
 from pipeline.registry.aliases import CHALLENGER, CHAMPION, by_alias
 from pipeline.registry.champion import look as seen
-from pipeline.tracking import delivery, mlflow_store, relocation, sync
+from pipeline.tracking import mlflow_store, relocation, sync
 
 PATIENCE = 4.0  # seconds
 LATER = "ratchet sync   (when it answers; until then runs wait in .ratchet/journal, and nothing is lost)"
@@ -111,8 +113,8 @@ def has_tables(uri: str) -> bool:
 def experiment(client: Any, name: str) -> Iterator[Finding]:
     found = client.get_experiment_by_name(name)
     if found is not None and found.lifecycle_stage == "deleted":
-        typed = delivery.restoring(mlflow_store.shown_uri(), found.experiment_id)
-        yield problem("experiment", f"{name} is deleted in MLflow: no run can be shipped to it", typed)
+        restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
+        yield problem("experiment", f"{name} is deleted in MLflow: no run can be shipped to it", at_server(restore))
     elif found is None:
         yield note("experiment", f"{name} is not there yet; the first run makes it", begin())
     else:
@@ -151,9 +153,33 @@ def failed(shown: str, error: Exception) -> Finding:
         return problem("server", said, f"pip install {error.name}   ({other})")
     database = mlflow_store.local_database()
     if "out-of-date database schema" in text:
-        return problem("server", said, f"mlflow db upgrade {mlflow_store.shown_uri()}   (make a backup first)")
+        return problem("server", said, upgrade(database))
     if database is not None and ("not a database" in text or "malformed" in text):
-        away = f"mv {database} {database}.damaged && rm -f .ratchet/journal/*/shipped-*.json && ratchet sync"
+        away = (
+            f"{put_aside(database)} && rm -f .ratchet/journal/*/{sync.beside('', 'shipped.json').name} && ratchet sync"
+        )
         again = "dvc repro --force register && ratchet promote"
         return problem("server", said, f"{away}   (ships every run anew)\nthen, for the registry: {again}")
     return problem("server", said, LATER)
+
+
+def at_server(command: str) -> str:
+    """With the server's address, which is not told where it holds a password: it stands in the environment then."""
+    uri, shown = mlflow_store.tracking_uri(), mlflow_store.shown_uri()
+    return f"MLFLOW_TRACKING_URI={shlex.quote(uri)} {command}" if uri == shown else command
+
+
+def upgrade(database: Path | None) -> str:
+    uri, shown = mlflow_store.tracking_uri(), mlflow_store.shown_uri()
+    address = shlex.quote(uri) if uri == shown else '"$MLFLOW_TRACKING_URI"'
+    typed = f"mlflow db upgrade {address}"
+    if database is None:
+        return f"{typed}   (make a backup first)"
+    return f"cp {quoted(database)} {quoted(free(Path(f'{database}.before')))} && {typed}"
+
+
+def put_aside(database: Path) -> str:
+    """Moves it aside with what SQLite keeps beside it, which would spoil a new file of that name."""
+    beside = [Path(f"{database}{end}") for end in ("", "-wal", "-shm", "-journal")]
+    aside = quoted(free(Path(f"{database}.damaged")))
+    return f"mkdir {aside} && mv {shlex.join(str(file) for file in beside if file.exists())} {aside}"

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from pipeline.data.encoding import encode
 from pipeline.models import description as describing
 from pipeline.models import outputs as meaning
-from pipeline.models.description import CURE, FORMAT
+from pipeline.models.description import FORMAT, cure
 from pipeline.models.network import Network, build, rows_at_once
 from pipeline.project.errors import DataError
 from pipeline.project.files import digest, sha256, write_atomically, write_json
@@ -41,7 +41,8 @@ class Bundle:
         if not weights.is_file() or (found := sha256(weights)) != description["weights_sha256"]:
             given = f"has SHA-256 {found}" if weights.is_file() else "is missing"
             raise DataError(
-                f"{weights} {given}; {DESCRIPTION} beside it says {description['weights_sha256'][:100]}.\n{CURE}"
+                f"{weights} {given}; {DESCRIPTION} beside it says {description['weights_sha256'][:100]}.\n"
+                + cure(folder)
             )
         try:
             describing.require_fitting(description, weights)
@@ -52,7 +53,7 @@ class Bundle:
         except Exception as error:
             given = error if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
             raise DataError(
-                f"{weights} does not fit the net and the encoder in {DESCRIPTION}: {given}\n{CURE}"
+                f"{weights} does not fit the net and the encoder in {DESCRIPTION}: {given}\n{cure(folder)}"
             ) from error
         return made
 

@@ -10,6 +10,7 @@ from safetensors import safe_open
 
 from pipeline.data.encoding import KINDS
 from pipeline.models.network import build
+from pipeline.project import paths
 from pipeline.project.errors import DataError
 from pipeline.project.files import read_json
 
@@ -18,7 +19,6 @@ TASKS = ("classification", "regression", "ranking")
 NEEDED = {"net": dict, "loss": str, "encoder": dict, "weights_sha256": str, "data_fingerprint": str}
 NAMES = {dict: "an object", str: "a text", list: "a list", int: "a whole number"}
 LARGEST = 1 << 24  # numbers of one record
-CURE = "Type: dvc checkout --force, or: dvc repro --force train"
 
 
 def read(file: Path) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def read(file: Path) -> dict[str, Any]:
     try:
         found = read_json(file, "train")
     except OSError as error:
-        raise DataError(f"{file} can't be read: {error}.\n{CURE}") from None
+        raise DataError(f"{file} can't be read: {error}.\n{cure(file.parent)}") from None
     if not isinstance(found, dict):
         raise odd(file, f"it holds {NAMES.get(type(found), repr(found)[:100])}, and no object")
     if found.get("format") != FORMAT:
@@ -40,8 +40,16 @@ def read(file: Path) -> dict[str, Any]:
     return found
 
 
+def cure(folder: Path) -> str:
+    """How a damaged bundle comes back; only the project's own is in DVC's cache."""
+    if folder.resolve() != paths.BUNDLE.resolve():
+        return "Bring it anew from where it came from"
+    back = f"rm -r {paths.BUNDLE} && dvc checkout --force {paths.BUNDLE}   (brings back what DVC's cache holds)"
+    return f"Type: {back}\nor, if that is damaged too: dvc repro --force train"
+
+
 def odd(file: Path, fault: str) -> DataError:
-    return DataError(f"{file} describes no bundle: {fault}.\n{CURE}")
+    return DataError(f"{file} describes no bundle: {fault}.\n{cure(file.parent)}")
 
 
 def require(file: Path, start: str, value: dict[str, Any], needed: dict[str, type]) -> None:

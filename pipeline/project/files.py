@@ -2,9 +2,11 @@
 
 import errno
 import hashlib
+import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -93,7 +95,7 @@ def unwritable(folder: Path, code: int) -> DiskError:
     if code in CLOSED:
         return DiskError(
             f"{folder} can't be written: {os.strerror(code)}.\n"
-            f"It has to be a folder in which this user may create files. Type: chmod -R u+w {folder}"
+            f"It has to be a folder in which this user may create files.\nType: {opening(folder)}"
         )
     free = f"; {shutil.disk_usage(folder).free >> 20:,} MiB are free there" if folder.is_dir() else ""
     cure = "Raise the limit that `ulimit -f` shows" if code == errno.EFBIG else f"Free some of it (`df -h {folder}`)"
@@ -101,6 +103,30 @@ def unwritable(folder: Path, code: int) -> DiskError:
         f"{folder} can't be written: {os.strerror(code)}{free}. What was there before is whole.\n"
         f"{cure}, then type the same command again"
     )
+
+
+def free(path: Path) -> Path:
+    """The path, or with a number behind it: where nothing is yet."""
+    numbered = (path.with_name(f"{path.name}.{number}") for number in itertools.count(2))
+    return next(one for one in itertools.chain([path], numbered) if not os.path.lexists(one))
+
+
+def quoted(path: Path) -> str:
+    """As a shell takes it for one word."""
+    return shlex.quote(str(path))
+
+
+def opening(folder: Path) -> str:
+    """What to type so that this user may write there."""
+    place = next(one for one in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(one))
+    shown = quoted(place)
+    if not place.is_dir():
+        return f"mv {shown} {quoted(free(Path(f'{place}.file')))}   (it is a file where a folder has to be)"
+    if os.statvfs(place).f_flag & os.ST_RDONLY:
+        return f"findmnt --target {shown}   (its file system is mounted read-only)"
+    if place.stat().st_uid == os.getuid():
+        return f"chmod u+rwx {shown}"
+    return f"sudo chown -R {os.getuid()} {shown}   (if it is a colleague's, work in a clone of your own instead)"
 
 
 def require_writable(*folders: Path) -> None:

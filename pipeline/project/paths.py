@@ -9,6 +9,7 @@ PARAMS = Path("params.yaml")
 LOCK = Path("params.lock.yaml")
 CONF = Path("conf")
 RAW = Path("data/raw")
+RAW_AGAIN = f"mv {RAW} {RAW}.altered && dvc repro download"  # DVC would remove what was altered, and all beside it
 FEEDBACK = Path("data/feedback")
 PROCESSED = Path("data/processed")
 BUNDLE = Path("models/bundle")

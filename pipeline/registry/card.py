@@ -176,5 +176,7 @@ def training(run: dict[str, Any], tags: dict[str, str]) -> Part:
 
 def again(model: str, tags: dict[str, str]) -> Part:
     said = "N is the number of this version. The first makes it again and compares the bytes; the others do it by hand."
+    if tags["git.commit"] == "none":
+        return Part("How to make it again", "Git could not say which commit made it: it can't be made again for sure.")
     commands = [f"ratchet reproduce models:/{model}/N", f"git checkout {tags['git.commit']}", "dvc repro"]
     return Part("How to make it again", said, commands=commands)

@@ -26,6 +26,7 @@ def tags(config: Config, digest: str, run: dict[str, Any], spec: dict[str, Any])
     """Of a new version; `digest` is its bundle's, `run` is run.json, `spec` is data/processed's."""
     import torch
 
+    code = lineage.commit()
     return {
         DIGEST: digest,
         "scenario": config.scenario,
@@ -36,8 +37,8 @@ def tags(config: Config, digest: str, run: dict[str, Any], spec: dict[str, Any])
         "run_id": run["run_id"],
         "cpu": torch.backends.cpu.get_cpu_capability(),  # its instructions decide the last bits
         "evaluation": json.dumps(config.evaluation.model_dump(mode="json")),  # may be others than when it was trained
-        **lineage.commit(),
-        "git.changed": changed(),
+        **code,
+        "git.changed": "" if "git.problem" in code else changed(),
         **dvc_sums(),
     }
 

@@ -17,7 +17,7 @@ from pipeline.data.feedback import FILE
 from pipeline.project import paths
 from pipeline.project.errors import RatchetError
 from pipeline.project.secrets import redact
-from pipeline.tracking.lineage import git
+from pipeline.tracking.lineage import GitError, ask_git, git, in_short
 
 STAGES = ("preprocess", "train", "evaluate")
 TOLD = 12  # lines of a stage that failed
@@ -45,7 +45,12 @@ def remake(told: dict[str, Any], folder: Path) -> Iterator[Path]:
 
 def cloned(commit: str | None, folder: Path) -> Path:
     """The project at `commit`, in a clone of this repository, or of its origin if the commit is not here."""
-    top, origin = git("rev-parse", "--show-toplevel"), git("remote", "get-url", "origin")
+    if commit in (None, "none"):
+        raise Impossible("it names no commit: git could not say when it was registered which code made it")
+    try:
+        top, origin = ask_git("rev-parse", "--show-toplevel"), git("remote", "get-url", "origin")
+    except GitError as error:
+        raise Impossible(f"{in_short(str(error))}.\nType: ratchet doctor") from None
     here = git("cat-file", "-e", f"{commit}^{{commit}}") is not None
     source, target = top if here else origin, str(folder / "clone")
     # --shared: the objects of this repository, so that a commit that no branch holds, as of `dvc exp run`, is there too

@@ -23,7 +23,7 @@ from filelock import FileLock
 from pipeline.models.bundle import Bundle
 from pipeline.project import paths
 from pipeline.project.errors import RatchetError, RegistryError
-from pipeline.project.files import follow_umask, write_json
+from pipeline.project.files import follow_umask, quoted, write_json
 from pipeline.project.secrets import redact
 
 POINTER, EXAMPLE, BUNDLE = "champion.json", "example.json", "bundle"
@@ -118,7 +118,7 @@ def tried(place: Path, digest: str) -> None:
     """Loads it and lets it predict its own examples; RatchetError if that is not what was registered."""
     bundle = Bundle.load(place / BUNDLE)
     if bundle.digest != digest:
-        raise RegistryError(f"{place} holds the bundle {bundle.digest}.\nType: rm -r {place}")
+        raise RegistryError(f"{place} holds the bundle {bundle.digest}.\nType: rm -r {quoted(place)}")
     bundle.predict(examples(place, bundle.encoder))
 
 

@@ -111,9 +111,9 @@ def describe(journal: Journal, sweep: Sweep) -> None:
     dumped = sweep.base.model_dump(mode="json")
     journal.text(yaml.safe_dump(dumped, sort_keys=True, allow_unicode=True), "config.yaml")
     tags = {"scenario": sweep.base.scenario, "sweep.study": sweep.study, "sweep.host": socket.gethostname()}
-    journal.tags(
-        {**tags, "data.fingerprint": sweep.about["data.fingerprint"], **lineage.commit(), **lineage.packages()}
-    )
+    code = lineage.commit()
+    lineage.tell_no_commit(code)
+    journal.tags({**tags, "data.fingerprint": sweep.about["data.fingerprint"], **code, **lineage.packages()})
 
 
 def until_done(sweep: Sweep, plan: Plan, study: optuna.Study, server: Server) -> None:

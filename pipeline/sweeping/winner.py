@@ -18,7 +18,7 @@ from pipeline.project.errors import ConfigError, DataError, SweepError
 from pipeline.project.secrets import redact
 from pipeline.project.tables import number, table
 from pipeline.sweeping import study as studies
-from pipeline.tracking import mlflow_store
+from pipeline.tracking import lineage, mlflow_store
 from pipeline.tracking.recorded import FEWEST, SHORT, Recorded, begun, found, read, state
 
 Told = tuple[dict[str, Any], dict[str, str]]  # the whole settings of a run, and its tags
@@ -214,6 +214,6 @@ def usable(settings: dict[str, Any], title: str, tags: dict[str, str]) -> Config
     if (then := tags.get("config.hash", config.hash)) != config.hash:
         raise ConfigError(
             f"{title}\nIts settings had the config hash {then[:12]}, and have {config.hash[:12]} by this version of "
-            f"Ratchet: they were made by another.\nType: git checkout {tags.get('git.commit', 'COMMIT')[:12]}"
+            f"Ratchet: they were made by another.\nType: {lineage.checkout(tags)}"
         )
     return config

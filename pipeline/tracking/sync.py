@@ -15,8 +15,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from pipeline.project import paths
-from pipeline.project.errors import RegistryError
-from pipeline.project.files import read_json, write_json, write_text
+from pipeline.project.errors import DataError, RegistryError
+from pipeline.project.files import quoted, read_json, write_json, write_text
 from pipeline.project.secrets import redact
 from pipeline.tracking import delivery, journal, lines, mlflow_store, relocation
 
@@ -41,7 +41,12 @@ def beside(run_id: str, name: str) -> Path:
 def shipped(run_id: str) -> dict[str, Any]:
     """`creates`: how often the run was asked for; a reply that was lost, or late, makes it more than once."""
     file = beside(run_id, "shipped.json")
-    return {"offset": 0, "mlflow_id": None, "creates": 0} | (read_json(file, "sync") if file.is_file() else {})
+    try:
+        known = read_json(file, "sync") if file.is_file() else {}
+    except DataError:
+        typed = f"rm {quoted(file)} && ratchet sync   (MLflow keeps equal points once)"
+        raise DataError(f"{file}, which says how far the run is shipped, is damaged.\nType: {typed}") from None
+    return {"offset": 0, "mlflow_id": None, "creates": 0} | known
 
 
 def keep(run_id: str, state: dict[str, Any]) -> dict[str, Any]:

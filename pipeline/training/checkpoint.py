@@ -21,7 +21,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from pipeline.config.schema import Trainer
 from pipeline.project.errors import TrainingError
-from pipeline.project.files import sha256, write_atomically
+from pipeline.project.files import quoted, sha256, write_atomically
 from pipeline.tracking.journal import Journal
 from pipeline.training import parallel
 
@@ -84,7 +84,7 @@ class CheckpointFiles(CheckpointIO):
         except pickle.UnpicklingError as error:
             raise TrainingError(
                 f"{path} is no checkpoint of a training: it holds more than tensors, numbers and text, which could run "
-                f"code. It is refused, and nothing of it has run.\nType: rm {path}"
+                f"code. It is refused, and nothing of it has run.\nType: rm {quoted(path)}"
             ) from error
 
     def remove_checkpoint(self, path: Any) -> None:

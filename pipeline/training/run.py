@@ -1,6 +1,7 @@
 """A run: begun, found again or already finished; its folder, its journal, its true status."""
 
 import json
+import shlex
 import traceback
 import uuid
 from collections.abc import Iterator
@@ -17,8 +18,8 @@ import pipeline
 from pipeline.config.checking import flatten
 from pipeline.config.schema import Config
 from pipeline.project import paths
-from pipeline.project.errors import TrainingError
-from pipeline.project.files import FULL, digest, read_json, require_writable, sha256, unwritable, write_json
+from pipeline.project.errors import DataError, TrainingError
+from pipeline.project.files import FULL, digest, free, read_json, require_writable, sha256, unwritable, write_json
 from pipeline.tracking import journal as journals
 from pipeline.tracking import lineage
 from pipeline.tracking.journal import Journal
@@ -82,7 +83,7 @@ def begin(place: Path, config: Config, fresh: bool, new_id: str | None = None) -
     `new_id`: what a new run is called, unless a run is called so already.
     """
     file = place / "run.json"
-    run = read_json(file, "train") if file.is_file() else None
+    run = kept(file) if file.is_file() else None
     if run and not fresh and run["made_by"] == made_by(config) and journals.folder(run["run_id"]).is_dir():
         for left in place.glob(".*.tmp"):  # by a save that was killed
             left.unlink()
@@ -97,12 +98,22 @@ def begin(place: Path, config: Config, fresh: bool, new_id: str | None = None) -
     return run["run_id"]
 
 
+def kept(file: Path) -> dict[str, Any]:
+    """What was written beside checkpoints; one that can't be read stops, for nothing here is thrown away unasked."""
+    try:
+        return read_json(file, "train")
+    except DataError:
+        place, aside = file.parent, free(file.parent.with_name(f"{file.parent.name}.damaged"))
+        typed = f"{shlex.join(['mv', str(place), str(aside)])}   (these settings are then trained anew)"
+        raise DataError(f"{file} is damaged.\nType: {typed}") from None
+
+
 def finished(place: Path) -> dict[str, Any] | None:
     """The result of a training that came to its end here, if its weights are still whole; its run then says so too."""
     file = place / FINISHED
     if not file.is_file():
         return None
-    result = read_json(file, "train")
+    result = kept(file)
     weights = place / result["best"]["file"]
     if not weights.is_file() or not verified(weights):
         return None
@@ -155,8 +166,14 @@ def journalled(journal: Journal, config: Config) -> Iterator[None]:
         reserve.unlink(missing_ok=True)
 
 
-def describe(journal: Journal, config: Config, spec: dict[str, Any], data: Path) -> None:
-    """Settings, lineage and data: what answers 'which data and settings made this?'."""
+def describe(journal: Journal, config: Config, spec: dict[str, Any], data: Path, told: bool = False) -> None:
+    """Settings, lineage and data: what answers 'which data and settings made this?'.
+
+    `told`: its parent said already what git does not tell.
+    """
+    code = lineage.commit()
+    if not told:
+        lineage.tell_no_commit(code)
     settings = config.model_dump(mode="json")
     journal.params({key: value for key, value in flatten(settings) if not key.startswith("data.source.")})
     journal.text(yaml.safe_dump(settings, sort_keys=True, allow_unicode=True), "config.yaml")
@@ -171,7 +188,7 @@ def describe(journal: Journal, config: Config, spec: dict[str, Any], data: Path)
             "device": device,
             **launch.tags(config),
             "threads": str(config.trainer.threads or torch.get_num_threads()),
-            **lineage.commit(),
+            **code,
             **lineage.dvc_sums(),
             **lineage.packages(),
         }

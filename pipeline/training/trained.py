@@ -63,7 +63,7 @@ def trained(
         with run.journalled(journal, config):
             if trial:
                 journal.tags(trial.tags)
-            run.describe(journal, config, data.spec, data.folder)
+            run.describe(journal, config, data.spec, data.folder, told=parent is not None)
             found = launch.train(config, data.folder, place, journal, trial and trial.watcher)
             result = {"run_id": run_id, **found}
             run.finish(place, result)
