@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -467,6 +468,19 @@ def test_what_is_inferred_of_columns(tmp_path: Path) -> None:
     for name, reason in expected.items():
         assert reason in reasons[name], name
     assert (found.groups, found.times) == (["customer_id"], ["since", "day"])
+
+
+def test_the_time_for_a_wide_table_grows_with_its_columns_alone(tmp_path: Path) -> None:
+    def seconds(columns: int) -> float:
+        rows = [",".join(str(row * place % 7) for place in range(columns)) for row in range(20)]
+        file = tmp_path / "wide.csv"
+        file.write_bytes(csv(rows, ",".join(f"c{place}" for place in range(columns))))
+        began = time.process_time()
+        infer(file, "c1")
+        return time.process_time() - began
+
+    seconds(10)
+    assert seconds(600) < 11 * min(seconds(100), seconds(100))
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """Counts of a table's columns over the whole file, in one pass and flat memory."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from pipeline.data.faults import explained
@@ -10,7 +12,9 @@ from pipeline.data.reading import Table
 from pipeline.encoders.cells import read
 from pipeline.project.errors import DataError
 
-LOOK = 50_000  # rows from the beginning, for examples and for how cells are written
+LOOK = 50_000  # rows from the beginning, for examples and for how cells are written; fewer of wide tables
+CELLS = 2_000_000  # of all columns that are in memory at once
+GROUP = 200  # columns in one query
 EXACT = 1_000_000  # rows up to which distinct values are counted; above they are estimated, to about 10%
 COMMAS = r"^[+-]?(\d{1,3}([.,' ]\d{3})+([.,]\d+)?|\d+,\d+)$"  # decimal commas, thousands separators
 NESTED = {"numbers": 0, "whole": 0, "low": None, "high": None, "zeros": 0.0, "commas": 0.0, "bytes": 0.0}
@@ -47,23 +51,21 @@ class Profile:
 
 def profile(table: Table) -> list[Profile]:
     """Rows that are blank in all columns are left out."""
-    frame = table.frame.filter(~pl.all_horizontal(pl.col(table.names).is_null()))
+    schema = table.schema
+    plain = [name for name in table.names if is_plain(schema[name])]
+    blank = pl.all_horizontal(pl.col(table.names).is_null())
     with explained(table):
-        rows = frame.select(pl.len()).collect().item()
+        rows = table.frame.select((~blank).sum()).collect().item()  # as a filter it costs a wide table minutes
         if not rows:
             raise DataError(f"{table.path} has no rows below its header; give a table with a row for each example")
-        head = table.frame.head(LOOK).collect()
-        plain = [name for name in table.names if is_plain(table.schema[name])]
-        found = counts(frame, plain, rows <= EXACT).collect().row(0, named=True)
+        found = counts(table.frame, plain, rows <= EXACT)
     profiles = []
     for name in table.names:
-        if name in plain:
-            prefix = f"{plain.index(name)}."
-            about = {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)}
-            about |= written(head[name]) | {"distinct": min(about["distinct"], about["given"])}
+        if name in found:
+            about = found[name]
         else:
             about = NESTED | {"given": rows, "distinct": rows, "head": pl.Series([], dtype=pl.String)}
-        profiles.append(Profile(name=name, dtype=table.schema[name], rows=rows, **about))
+        profiles.append(Profile(name=name, dtype=schema[name], rows=rows, **about))
     return profiles
 
 
@@ -72,36 +74,61 @@ def is_plain(dtype: pl.DataType) -> bool:
     return not dtype.is_nested() and dtype not in (pl.Binary, pl.Object)
 
 
-def counts(frame: pl.LazyFrame, names: list[str], exact: bool) -> pl.LazyFrame:
-    """ "2.given" → the count of the column at place 2, and so on, in one pass."""
-
-    def reading(name: str, kind: str, made: Any) -> pl.Expr:
-        return pl.col(name).map_batches(lambda series: read(kind, series), made, is_elementwise=True)
-
-    columns = {}
-    for place, name in enumerate(names):
-        columns[f"{place}.number"] = reading(name, "number", pl.Float64)
-        columns[f"{place}.text"] = reading(name, "category", pl.String) if exact else pl.col(name)
-    aggregates = {}
-    for place in range(len(names)):
-        number, text = pl.col(f"{place}.number"), pl.col(f"{place}.text").drop_nulls()
-        real = pl.when(number.is_finite()).then(number)
-        aggregates |= {
-            f"{place}.given": number.count(),
-            f"{place}.numbers": number.is_finite().sum(),
-            f"{place}.whole": (real == real.floor()).sum(),
-            f"{place}.distinct": text.n_unique() if exact else text.approx_n_unique(),
-            f"{place}.low": real.min(),
-            f"{place}.high": real.max(),
-        }
-    named = (expression.alias(name) for name, expression in columns.items())
-    return frame.select(named).select(expression.alias(name) for name, expression in aggregates.items())
+def counts(frame: pl.LazyFrame, names: list[str], exact: bool) -> dict[str, dict[str, Any]]:
+    """What Profile says of each column. A query of all of them takes time and memory by the square of their number."""
+    found = {name: Counts() for name in names}
+    rows = max(1000, CELLS // max(1, len(names)))
+    for batch in frame.select(names).collect_batches(chunk_size=rows, maintain_order=True):
+        for name in names:
+            found[name].add(batch[name], exact)
+    estimated = {} if exact else estimates(frame, names)
+    return {name: one.told(estimated.get(name)) for name, one in found.items()}
 
 
-def written(cells: pl.Series) -> dict[str, Any]:
-    """How the first cells are written."""
+@dataclass
+class Counts:
+    """Of a column, as far as it was read."""
+
+    given: int = 0
+    numbers: int = 0
+    whole: int = 0
+    low: float = math.inf
+    high: float = -math.inf
+    values: list[pl.Series] = field(default_factory=list)  # hashes of the distinct ones of each batch
+    head: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, cells: pl.Series, exact: bool) -> None:
+        numbers = read("number", cells)
+        self.given += numbers.count()
+        finite = numbers.to_numpy()
+        finite = finite[np.isfinite(finite)]
+        self.numbers += len(finite)
+        self.whole += int((finite == np.floor(finite)).sum())
+        self.low, self.high = float(finite.min(initial=self.low)), float(finite.max(initial=self.high))
+        if exact or not self.head:
+            texts = read("category", cells)
+            self.values.append(texts.drop_nulls().hash().unique())
+            self.head = self.head or written(cells.head(LOOK), texts.head(LOOK))
+
+    def told(self, distinct: int | None) -> dict[str, Any]:
+        distinct = pl.concat(self.values).n_unique() if distinct is None else distinct
+        low, high = (self.low, self.high) if self.numbers else (None, None)
+        counted = {"given": self.given, "numbers": self.numbers, "whole": self.whole, "low": low, "high": high}
+        return counted | {"distinct": min(distinct, self.given)} | self.head
+
+
+def estimates(frame: pl.LazyFrame, names: list[str]) -> dict[str, int]:
+    """Distinct values of each column, about; in flat memory."""
+    found = {}
+    for start in range(0, len(names), GROUP):
+        columns = pl.col(names[start : start + GROUP]).drop_nulls().approx_n_unique()
+        found |= frame.select(columns).collect().row(0, named=True)
+    return found
+
+
+def written(cells: pl.Series, texts: pl.Series) -> dict[str, Any]:
+    """How the first cells are written; `texts` are they as categories."""
     words = cells.dtype == pl.String
-    texts = read("category", cells)
     given = texts.drop_nulls()
     return {
         "head": texts,
