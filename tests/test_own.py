@@ -131,24 +131,6 @@ def test_what_init_cannot_use_it_refuses_and_leaves_the_settings(
     assert (project / "params.yaml").read_bytes() == before
 
 
-def test_a_record_that_cannot_be_scored_is_named_and_nothing_is_written(
-    project: Path, called: Ratchet, run: Callable[..., str]
-) -> None:
-    done = called("predict", str(project.parent / "nowhere.csv"))
-    assert done.returncode == 1
-    assert "does not exist" in done.stderr
-    file = smoke.lay("table_dnn", project, run)
-    for verb in ("preprocess", "train"):
-        run(verb)
-    many = file.read_text() + file.read_text().partition("\n")[2] * 700  # more than a batch
-    file.write_text(many + many.splitlines()[-1].replace(many.splitlines()[-1].split(",")[0], "wide", 1) + "\n")
-    done = called("predict", str(file), "--bundle", "models/bundle")
-    assert done.returncode == 1
-    assert "counted from row 20000 on: record 1030" in done.stderr
-    assert "mean_radius" in done.stderr
-    assert not list(file.parent.glob("*predictions*"))
-
-
 def test_cross_validation_has_a_parent_and_a_child_for_each_fold(project: Path, run: Callable[..., str]) -> None:
     smoke.lay("table_dnn", project, run)
     run("preprocess")
