@@ -26,7 +26,7 @@ def houses(folder: Path, rows: int = 240) -> Path:
     """A regression of numbers, a category with odd values, and gaps; the price follows from them."""
     chance = np.random.default_rng(0)
     area = chance.integers(30, 200, rows)
-    town = chance.choice(["Zürich", "北京", 'the "old" town'], rows)
+    town = chance.choice(["Zürich", "北京", '=the "old" town'], rows)
     price = 3000.0 * area + 200_000 * (town == "北京") + chance.normal(0, 5000, rows)
     frame = pl.DataFrame({"id": range(rows), "area": area, "Town, quarter": town, "price": price.round()})
     frame = frame.with_columns(area=pl.when(pl.col("id") % 17 == 3).then(None).otherwise("area"))
@@ -42,12 +42,17 @@ def test_a_table_of_ones_own_from_init_to_predictions(project: Path, run: Callab
     assert "regression of 'price'" in shown
     assert "an id: nearly all values are different" in shown
     assert (project / "params.yaml.before-init").read_bytes() == before
+    data = yaml.safe_load((project / "params.yaml").read_text())["data"]
+    data["prepare"]["slices"] = ["Town, quarter"]
+    smoke.more(project, data=data)
     smoke.more(project, training={"max_epochs": 30, "batch_size": 16, "monitor": "val/rmse"}, optimizer={"lr": 0.01})
     for stage in STAGES:
         run(stage)
     metrics = json.loads((project / "reports/metrics.json").read_text())
     assert metrics["test/r2"] > 0.8
     assert metrics["baseline/mean/r2"] <= 0
+    towns = pl.read_csv(project / "reports/slices.csv")["value"].to_list()
+    assert sorted(towns) == ['\'=the "old" town', "Zürich", "北京"]  # a spreadsheet would run it otherwise
     asked = records.held_out(project / "data/processed")
     for score in ("mae", "rmse"):
         by_row = paired.by_row(Bundle.load(project / "models/bundle"), asked, score).mean()

@@ -15,6 +15,7 @@ from PIL import Image
 from pipeline.data import batches
 from pipeline.data.encoding import encode_usable
 from pipeline.models.bundle import Bundle
+from pipeline.project.spreadsheets import guarded, unguarded
 from tests import untrained
 from tests.conftest import Ratchet
 from tests.test_serving_forms import HEADER, LINES
@@ -191,3 +192,13 @@ def test_many_columns_and_records_of_every_form_are_encoded_or_named(bundles) ->
     assert list(found) == [1, 2, 3]
     assert found[2].startswith("the record is 5; allowed are")
     np.testing.assert_array_equal(inputs[0], inputs[1])
+
+
+def test_only_what_a_spreadsheet_would_run_gets_an_apostrophe() -> None:
+    runs = ["=1", "+x", "+5", "@a", "-1+cmd|' /C calc'!A0", "-a", "- 5", "\tx", "\r=1", "=\n1"]
+    others = ["-5", "-1.5e3", "-.5", "-1,234.5", "-", "+", "=", "", "x=1", None, "'=1", "北京"]
+    frame = pl.DataFrame({"text": runs + others, "number": [-1.5] * len(runs + others)})
+    found = guarded(frame)
+    assert found["text"].to_list() == [f"'{text}" for text in runs] + others
+    assert found["number"].equals(frame["number"])
+    assert unguarded(found)["text"].to_list()[:-2] == frame["text"].to_list()[:-2]
