@@ -94,12 +94,16 @@ def epoch_seconds(clone: Path) -> list[float]:
 
 
 def run(clone: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    env = {**os.environ, "PATH": path, "PYTHONPATH": str(clone), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(command, cwd=clone, env=env, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=clone, env=environment(clone), capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
     return done
+
+
+def environment(clone: Path) -> dict[str, str]:
+    """In which commands run the clone's own code."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(clone), "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def timed(clone: Path, *command: str) -> float:

@@ -21,6 +21,7 @@ from pipeline.models.bundle import Bundle
 from pipeline.project import paths
 from pipeline.project.errors import DataError
 from pipeline.project.files import read_json, write_atomically
+from pipeline.project.spreadsheets import guarded
 from pipeline.project.terminal import loud
 from pipeline.tracking import sync
 from pipeline.tracking.journal import Journal
@@ -44,8 +45,8 @@ def main(arguments: list[str]) -> None:
 
     values.write(found)
     write_atomically(paths.REPORTS / "predictions.parquet", result.predictions(split["rows"]).write_parquet)
-    write_atomically(MISTAKES, reports.mistakes(result, split, encoder, settings.mistakes).write_csv)
-    write_atomically(SLICES, slices.write_csv)
+    for path, table in ((MISTAKES, reports.mistakes(result, split, encoder, settings.mistakes)), (SLICES, slices)):
+        write_atomically(path, (table if settings.raw_cells else guarded(table)).write_csv)
     write_plots(paths.REPORTS / "plots", result, run["history"])
     drawn = style.write(
         paths.REPORTS / "figures", lambda: result.figures(run["history"], run["best"]["epoch"], split["inputs"])

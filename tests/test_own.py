@@ -29,7 +29,7 @@ def houses(folder: Path, rows: int = 240) -> Path:
     """A regression of numbers, a category with odd values, and gaps; the price follows from them. Any name is one."""
     chance = np.random.default_rng(0)
     area = chance.integers(30, 200, rows)
-    town = chance.choice(["Zürich", "北京", 'the "old" town'], rows)
+    town = chance.choice(["Zürich", "北京", '=the "old" town'], rows)
     price = 3000.0 * area + 200_000 * (town == "北京") + chance.normal(0, 5000, rows)
     odd = {name: (area + place) // 20 for place, name in enumerate(ODD)}
     frame = pl.DataFrame({"id": range(rows), AREA: area, "Town, quarter": town, **odd, "price": price.round()})
@@ -46,6 +46,9 @@ def test_a_table_of_ones_own_from_init_to_predictions(project: Path, run: Callab
     assert "regression of 'price'" in shown
     assert "an id: nearly all values are different" in shown
     assert (project / "params.yaml.before-init").read_bytes() == before
+    data = yaml.safe_load((project / "params.yaml").read_text())["data"]
+    data["prepare"]["slices"] = ["Town, quarter"]
+    smoke.more(project, data=data)
     smoke.more(project, training={"max_epochs": 30, "batch_size": 16, "monitor": "val/rmse"}, optimizer={"lr": 0.01},
                gate={"name": "regression", "minimum": {}, "over_baseline": True})  # fmt: skip
     for stage in STAGES:
@@ -56,6 +59,8 @@ def test_a_table_of_ones_own_from_init_to_predictions(project: Path, run: Callab
     conditions = json.loads((project / "reports/promotion.json").read_text())["conditions"]
     (gain,) = [one["given"] for one in conditions if one["name"] == "certain gain in rmse over the mean"]
     assert 0 < gain < metrics["baseline/mean/rmse"] - metrics["test/rmse"]
+    towns = pl.read_csv(project / "reports/slices.csv")["value"].to_list()
+    assert sorted(towns) == ['\'=the "old" town', "Zürich", "北京"]  # a spreadsheet would run it otherwise
     asked = records.held_out(project / "data/processed")
     for score in ("mae", "rmse"):
         by_row = paired.by_row(Bundle.load(project / "models/bundle"), asked, score).mean()
@@ -140,9 +145,9 @@ def test_odd_pictures_are_set_apart_with_their_names(project: Path, run: Callabl
     ("arguments", "words"),
     [
         (["--data", "nowhere.csv", "--target", "x"], "there is no such file or folder"),
-        (["--data", "houses 2024.csv", "--target", "prize"], "price"),
-        (["--data", "houses 2024.csv"], "--target COLUMN"),
-        (["--data", "houses 2024.csv", "--target", "price", "--group", "twon"], "--group twon"),
+        (["--data", "houses.2024 数据.csv", "--target", "prize"], "price"),
+        (["--data", "houses.2024 数据.csv"], "--target COLUMN"),
+        (["--data", "houses.2024 数据.csv", "--target", "price", "--group", "twon"], "--group twon"),
         (["--data", "empty"], "found none"),
     ],
 )
@@ -158,24 +163,6 @@ def test_what_init_cannot_use_it_refuses_and_leaves_the_settings(
     assert words in refused.stderr
     assert "Traceback" not in refused.stderr
     assert (project / "params.yaml").read_bytes() == before
-
-
-def test_a_record_that_cannot_be_scored_is_named_and_nothing_is_written(
-    project: Path, called: Ratchet, run: Callable[..., str]
-) -> None:
-    done = called("predict", str(project.parent / "nowhere.csv"))
-    assert done.returncode == 1
-    assert "does not exist" in done.stderr
-    file = smoke.lay("table_dnn", project, run)
-    for verb in ("preprocess", "train"):
-        run(verb)
-    many = file.read_text() + file.read_text().partition("\n")[2] * 700  # more than a batch
-    file.write_text(many + many.splitlines()[-1].replace(many.splitlines()[-1].split(",")[0], "wide", 1) + "\n")
-    done = called("predict", str(file), "--bundle", "models/bundle")
-    assert done.returncode == 1
-    assert "counted from row 20000 on: record 1030" in done.stderr
-    assert "mean_radius" in done.stderr
-    assert not list(file.parent.glob("*predictions*"))
 
 
 def test_cross_validation_has_a_parent_and_a_child_for_each_fold(project: Path, run: Callable[..., str]) -> None:

@@ -18,14 +18,9 @@ from tests.conftest import REPOSITORY
 from tests.services import Service, serving
 from tests.test_serving_forms import made
 
-NETS = {
-    "image": "mlp",
-    "behaviour": "behaviour",
-    "table": "table",
-    "regression": "table",
-    "odd": "table",
-    "text": "bert",
-}
+NETS = {"image": "mlp", "behaviour": "behaviour", "text": "bert"} | dict.fromkeys(
+    ("table", "regression", "odd", "drop"), "table"
+)
 
 
 @contextmanager

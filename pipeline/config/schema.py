@@ -131,6 +131,7 @@ class Evaluation(Section):
     batch_size: Positive
     calibration_bins: Positive
     mistakes: Count
+    raw_cells: bool
     baseline_rows: Positive
 
 

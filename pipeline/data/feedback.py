@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.config.schema import Labels
-from pipeline.data.encoding import encode
+from pipeline.data.encoding import encode_usable
 from pipeline.data.splits import Prepared, Split, Unusable
 from pipeline.data.used import raw
 from pipeline.project import paths
@@ -44,7 +44,7 @@ def joined(prepared: Prepared, labels: Labels, scratch: Path) -> Prepared:
     """With labels from use in train, as rows −1, −2, … for those of FILE; DataError if it is not what was exported."""
     table, encoder = read(labels), prepared.encoder
     examples, unusable = sorted_out(encoder, table)
-    inputs, found = encoded(encoder, examples)
+    inputs, found = encode_usable(encoder, [one.record for one in examples])
     unusable += [refused(table, examples[place].row, reason) for place, reason in found.items()]
     examples = [one for place, one in enumerate(examples) if place not in found]
     names = np.array(list(keys(encoder, inputs)), "S16")
@@ -102,20 +102,6 @@ def target(encoder: dict[str, Any], label: str) -> float:
 def refused(table: pl.DataFrame, row: int, reason: str) -> Unusable:
     number, version, record = table.select("number", "version", "record").row(row)
     return Unusable(-1 - row, f"label {number} of use, on an answer of version {version}: {reason}", record)
-
-
-def encoded(encoder: dict[str, Any], examples: list[Example]) -> tuple[np.ndarray, dict[int, str]]:
-    """(N, …) inputs of those that can be encoded; place → why the others can't."""
-    problems: dict[int, str] = {}
-    try:
-        return encode(encoder, [one.record for one in examples]), problems
-    except DataError:  # of which record?
-        for place, one in enumerate(examples):
-            try:
-                encode(encoder, [one.record])
-            except DataError as error:
-                problems[place] = str(error)
-    return encode(encoder, [one.record for place, one in enumerate(examples) if place not in problems]), problems
 
 
 def seen(encoder: dict[str, Any], *splits: Split) -> set[bytes]:

@@ -29,6 +29,18 @@ def encode(encoder: dict[str, Any], records: Any) -> np.ndarray:
     return inputs
 
 
+def faults(encoder: dict[str, Any], records: Any) -> dict[int, str]:
+    """Row → why it is no history that can be used."""
+    index = {label: position for position, label in enumerate(encoder["labels"], start=1)}
+    found = {}
+    for row, items in enumerate(given(records)):
+        try:
+            indices(index, row, items)
+        except DataError as error:
+            found[row] = str(error)
+    return found
+
+
 def decode(encoder: dict[str, Any], inputs: np.ndarray) -> list[str]:
     """The titles of each history's last items, the latest last."""
     lines = []

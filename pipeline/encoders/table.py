@@ -6,7 +6,7 @@ multiplied, `fill` for missing cells, `flag` (whether a further input says that 
 (null: missing).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,32 +27,46 @@ def encode(encoder: dict[str, Any], records: Any) -> np.ndarray:
     """
     if isinstance(records, list | tuple) and not records:
         return np.empty((0, *encoder["shape"]), np.float32)
-    columns, marks = encoder["columns"], marks_of(encoder)
-    frame = frames.frame(records, [column["name"] for column in columns])
-    parsed = pl.DataFrame(
-        cells.read(column["type"], frame[column["name"]], column.get("format"), marks).alias(column["name"])
-        for column in columns
-    )
-    refuse_unusable(encoder, frame, parsed)
+    frame, parsed = read(encoder, records)
+    for row, reason in unusable(encoder, frame, parsed):
+        raise DataError(f"record {row}: {reason}")
     return inputs(encoder, parsed)
+
+
+def faults(encoder: dict[str, Any], records: Any) -> dict[int, str]:
+    """Row → the first reason for which it can't be used."""
+    found: dict[int, str] = {}
+    for row, reason in unusable(encoder, *read(encoder, records)):
+        found.setdefault(row, reason)
+    return found
 
 
 def marks_of(encoder: dict[str, Any]) -> Sequence[str]:
     return encoder.get("missing_marks", cells.MISSING)
 
 
-def refuse_unusable(encoder: dict[str, Any], frame: pl.DataFrame, parsed: pl.DataFrame) -> None:
+def read(encoder: dict[str, Any], records: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The encoder's columns as given, and as cells.read gives them."""
+    columns, marks = encoder["columns"], marks_of(encoder)
+    frame = frames.frame(records, [column["name"] for column in columns])
+    parsed = [cells.read(column["type"], frame[column["name"]], column.get("format"), marks) for column in columns]
+    return frame, pl.DataFrame(dict(zip(frame.columns, parsed, strict=True)))
+
+
+def unusable(encoder: dict[str, Any], frame: pl.DataFrame, parsed: pl.DataFrame) -> Iterator[tuple[int, str]]:
+    """(row, reason) of each cell that can't be used, column by column."""
     for column in encoder["columns"]:
         name, kind = column["name"], column["type"]
-        if kind in NEEDED and (unusable := parsed[name].is_nan()).any():
-            row = unusable.arg_max()
-            raise DataError(f"record {row}: column {name!r} holds {frame[name][row]!r}; it needs {NEEDED[kind]}")
+        if kind in NEEDED and (wrong := parsed[name].is_nan()).any():
+            for row in wrong.fill_null(False).arg_true():
+                yield row, f"column {name!r} holds {frame[name][row]!r}; it needs {NEEDED[kind]}"
         if encoder["missing"] == "drop" and parsed[name].null_count():
-            row = parsed[name].is_null().arg_max()
-            raise DataError(
-                f"record {row}: column {name!r} is empty, and the model was made without such rows "
-                "(data.prepare.missing is drop). Give a value, or train with data.prepare.missing=fill"
-            )
+            for row in parsed[name].is_null().arg_true():
+                yield (
+                    row,
+                    f"column {name!r} is empty, and the model was made without such rows "
+                    "(data.prepare.missing is drop). Give a value, or train with data.prepare.missing=fill",
+                )
 
 
 def inputs(encoder: dict[str, Any], parsed: pl.DataFrame) -> np.ndarray:
