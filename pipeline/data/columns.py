@@ -14,6 +14,8 @@ def align(header: list[str], body: list[list[str]]) -> tuple[list[str], list[str
     """The names for the fields of `body`, the first rows, where the header has more or fewer; and what to say of it."""
     usual, _ = usual_width(body)
     names, widest = list(header), usual or max(map(len, body), default=1)
+    if names[0] == "#" and len(names) == usual + 1:  # as NumPy writes it
+        del names[0]
     while len(names) > widest and not names[-1].strip():
         names.pop()
     extra = usual - len(names)
@@ -29,7 +31,7 @@ def align(header: list[str], body: list[list[str]]) -> tuple[list[str], list[str
 
 def name_rows(cells: list[str]) -> bool:
     """Whether they are what R writes before each row: a counter, or words that are all different."""
-    counter = [int(cell) for cell in cells if cell.strip().isdigit()]
+    counter = [int(cell) for cell in cells if cell.strip().isdecimal()]
     if len(counter) == len(cells):
         return all(one < two for one, two in pairwise(counter))
     return not counter and len(set(cells)) == len(cells) and any(cell[:1].isalpha() for cell in cells)
@@ -41,8 +43,8 @@ def usual_width(body: list[list[str]]) -> tuple[int, int]:
     if not widths:
         return 0, 0
     usual, rows = widths.most_common(1)[0]
-    habits = [width for width, count in widths.items() if count >= COMMON * len(body)]
-    return (usual if len(body) >= FEWEST and rows >= MOSTLY * len(body) else 0), min(habits)
+    habits = [width for width, count in widths.items() if count >= max(FEWEST, COMMON * len(body))]
+    return (usual if len(body) >= FEWEST and rows >= MOSTLY * len(body) else 0), min([usual, *habits])
 
 
 def unique(names: Sequence[str]) -> tuple[list[str], list[str]]:

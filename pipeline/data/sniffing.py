@@ -40,6 +40,7 @@ FOREIGN = {  # what a file is by its first bytes → the program that opens it
 MARKUP = re.compile(r"\s*<(!doctype|html|\?xml|table|head|body|meta)\b", re.IGNORECASE)
 LOOK = 1 << 20  # bytes
 LINES, SCORED, VALUES = 300, 50, 20  # lines that are looked at; for the separator; cells of a column for its type
+COMMENTS = ("#", "//")
 MOSTLY, SPARSE = 0.8, 0.2
 YEAR = re.compile(r"(1[89]|20)\d\d")
 TITLES = 30  # lines that may stand above the header
@@ -227,6 +228,8 @@ def below_titles(lines: list[str], separator: str, before: int) -> tuple[int, li
 
 
 def is_title(fields: list[str], width: int) -> bool:
+    if fields[0].startswith(COMMENTS) and len(fields) != width and fields[0].strip() != "#":
+        return True
     given = [bool(field.strip()) for field in fields]
     if any(given) and (width < 4 or sum(given) > 1) and all(is_value(field) for field in fields if field.strip()):
         return False
