@@ -25,8 +25,8 @@ def align(header: list[str], body: list[list[str]]) -> tuple[list[str], list[str
     if not any(cell.strip() for row in rows for cell in row[len(names) :]):
         return names, ["each line ends in a separator: the empty field behind it is left out"]
     if extra == 1 and name_rows([row[0] for row in rows]):
-        return ["", *names], ["the header has one name less than the rows have fields: the first field has none"]
-    return names + [""] * extra, [f"the header has {extra} names less than the rows have fields: the last have none"]
+        return ["", *names], ["the header has one name less than the rows have fields: the first has none"]
+    return names + [""] * extra, [f"the header has fewer names than the rows have fields: the last {extra} have none"]
 
 
 def name_rows(cells: list[str]) -> bool:

@@ -49,6 +49,7 @@ class Inferred:
     split: dict[str, Any]  # validation, test, group, time
     groups: list[str] = field(default_factory=list)  # columns by which rows may belong together
     times: list[str] = field(default_factory=list)  # columns of dates
+    ragged: int = 0  # lines that are no rows of the table; preprocess sets them apart
     notes: list[str] = field(default_factory=list)  # how the file was understood, where that was not plain
 
 
@@ -83,7 +84,7 @@ def infer(path: Path, target: str | None, kind: str | None = None, header: bool 
     dates = [one.name for one in columns if one.type == "date"]
     split = {"validation": 0.15, "test": 0.15, "group": None, "time": None}
     groups = [one.name for one in columns if one.reason.startswith(GROUP)]
-    return Inferred(kind, form, profiles[0].rows, goal, goal.type, columns, text, split, groups, dates, notes)
+    return Inferred(kind, form, profiles[0].rows, goal, goal.type, columns, text, split, groups, dates, odd, notes)
 
 
 def refuse_useless(path: Path, kind: str, columns: list[Found], text: str | None) -> None:

@@ -96,7 +96,15 @@ def look_at(path: Path, file: Path, scratch: Path, header: bool | None) -> tuple
     else:
         found["separator"], found["skip_lines"], rows = layout_of(lines)
     found["header"], sure = has_header(rows) if header is None else (header, True)
-    return FileFormat(name=name, **found), [] if sure else [guess(rows[0], found["header"])]
+    notes = titles_of(lines[: found["skip_lines"]]) + ([] if sure else [guess(rows[0], found["header"])])
+    return FileFormat(name=name, **found), notes
+
+
+def titles_of(lines: list[str]) -> list[str]:
+    shown = [line.strip() for line in lines if line.strip() and not DECLARED.match(line)]
+    if not shown:
+        return []
+    return [f"what stands above the table, {shown[0][:60]!r}, is left out: data.prepare.format.skip_lines {len(lines)}"]
 
 
 def guess(first: list[str], header: bool) -> str:
