@@ -1,6 +1,6 @@
 """ratchet predict FILE: score a file with the champion, or with a bundle, in streams.
 
-FILE: a table (CSV, Parquet, JSON lines) with the columns of the training data, or for pictures a folder or a picture.
+FILE: a table (CSV, Excel, Parquet, JSON) with the columns of the training data, or for pictures a folder or a picture.
 """
 
 import argparse

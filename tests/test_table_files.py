@@ -121,14 +121,18 @@ TABLES: dict[str, tuple[str, bytes]] = {
         json.dumps({n: {str(k): row[i] for k, row in enumerate(CELLS)} for i, n in enumerate(NAMES)}).encode(),
     ),
     "JSON lines called json, zipped": ("a.zip", zipped(**{"a.json": "\n".join(map(json.dumps, RECORDS)).encode()})),
-    "five inches": ("a.csv", PLAIN.replace(b"35,Oslo", b'35,"Oslo"')),
+    "a gz in a zip": ("a.zip", zipped(**{"a.csv.gz": gzip.compress(PLAIN)})),
+    "comments above": ("a.csv", b"# made by X, on 2024\n# from, North, and, so, on\n" + PLAIN),
+    "as NumPy saves it": ("a.txt", b"# " + by(" ")),
+    "a quote within a quoted field": ("a.csv", PLAIN.replace(b"22,", b'"22",')),
+    "blanks on blank lines": ("a.csv", PLAIN + b"   \n"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", TABLES)
 def test_a_table_is_read_however_it_lies_in_its_file(tmp_path: Path, case: str) -> None:
     table, _ = read(tmp_path, *TABLES[case])
-    frame = table.frame.collect()
+    frame = table.frame.filter(pl.col("y").is_not_null()).collect()
     assert table.names == NAMES
     assert frame.select(NAMES).rows() == [tuple(row) for row in CELLS]
     assert frame[RAGGED].null_count() == len(CELLS)
@@ -137,10 +141,10 @@ def test_a_table_is_read_however_it_lies_in_its_file(tmp_path: Path, case: str) 
 @pytest.mark.parametrize(
     ("header", "names", "note"),
     [
-        ("city,since,y", ["column_1", "city", "since", "y"], "the first field has none"),
+        ("city,since,y", ["column_1", "city", "since", "y"], "the first has none"),
         (",city,since,y", ["column_1", "city", "since", "y"], ""),
-        ("age,city,since", ["column_1", "age", "city", "since"], "the first field has none"),
-        ("age,city", ["age", "city", "column_3", "column_4"], "the last have none"),
+        ("age,city,since", ["column_1", "age", "city", "since"], "the first has none"),
+        ("age,city", ["age", "city", "column_3", "column_4"], "the last 2 have none"),
         ("age,city,since,y,more", ["age", "city", "since", "y", "more"], ""),
         ("age,city,since,y,,", ["age", "city", "since", "y"], ""),
         ("age,age,since,y", ["age", "age_2", "since", "y"], "two columns are named 'age': that at place 2"),
@@ -180,12 +184,34 @@ def test_lines_that_are_no_rows_are_set_apart_with_their_place(prepare: Prepare)
         prepare(csv(lines))
 
 
+def test_a_quote_between_tabs_is_a_character(tmp_path: Path) -> None:
+    lines = [f"{chr(34) if i % 9 == 0 else ''}film {i}\t{'ab'[i % 2]}" for i in range(60)]
+    table, _ = read(tmp_path, "a.tsv", "\n".join(["text\ty", *lines]).encode())
+    assert table.frame.collect()["text"].to_list() == [line.split("\t")[0] for line in lines]
+    assert ragged(table) == (0, "")
+
+
+def test_a_field_over_lines_is_one_field_and_a_stray_quote_takes_no_rows_with_it(tmp_path: Path) -> None:
+    lines = [f'"film {i},\n{i}",x' if i % 7 == 0 else ('"' if i % 9 == 1 else "") + f"film {i},x" for i in range(60)]
+    table, _ = read(tmp_path, "a.csv", "\n".join(["text,y", *lines]).encode())
+    frame = table.frame.collect()
+    assert frame.height == 60
+    assert frame["text"][7] == "film 7,\n7"
+    assert ragged(table)[0] == sum(i % 9 == 1 and i % 7 != 0 for i in range(60))
+
+
 def test_init_counts_the_lines_that_are_no_rows(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"Report\n" + PLAIN.replace(b"24,", b"24;", 1) + b"Total\n")
     found = infer(path, "y")
-    assert found.rows == 59
+    assert (found.rows, found.ragged) == (59, 2)
+    assert any("above the table, 'Report', is left out" in note for note in found.notes)
     assert any("2 lines are no rows of the table and are set apart, the first line 7" in note for note in found.notes)
+
+
+def test_a_line_of_a_short_file_that_is_no_row_is_no_habit(tmp_path: Path) -> None:
+    table, _ = read(tmp_path, "a.csv", csv([*LINES[:9], "Total,9"]))
+    assert ragged(table) == (1, "line 11: it has 2 fields, where the table has 4 columns")
 
 
 def test_rows_that_often_lack_their_last_cells_are_rows(tmp_path: Path) -> None:
@@ -314,9 +340,9 @@ def test_the_advice_for_a_zip_of_two_files_works(tmp_path: Path) -> None:
 def test_other_sheets_are_named_and_rows_counted_as_in_the_sheet(tmp_path: Path) -> None:
     content = workbook([["Report"], [None], NAMES, *CELLS], "Costs", "Notes")
     table, notes = read(tmp_path, "a.xlsx", content)
-    assert notes == [
+    assert notes[-1] == (
         "only its first sheet, 'Orders', is read; to use another ('Costs', 'Notes'), save that as a file of its own"
-    ]
+    )
     assert table.where([0, 59], 60) == ["row 4", "row 63"]
 
 

@@ -60,14 +60,16 @@ def read_records(lines: Iterable[str], shape: Shape, first: int = 1) -> Iterator
         taken = 1
         if fields is None:
             more = rest_of(text, waiting, source)
-            fields = cut(text + "".join(more), shape.separator)
+            fields = parsed(text + "".join(more), shape.separator, strict=True)
             if fields is not None and shape.fits(fields):
                 text, taken = text + "".join(more), taken + len(more)
             else:
                 waiting.extendleft(reversed(more))
                 fields = None
         if fields is None:
-            yield Record(number, text.rstrip("\r\n").split(shape.separator), text, UNPAIRED)
+            fields = text.rstrip("\r\n").split(shape.separator)
+            literal = shape.separator == "\t" and shape.fits(fields)  # between tabs texts stand as they are
+            yield Record(number, fields, text, None if literal else UNPAIRED)
         else:
             yield Record(number, fields, text, shape.fault(fields))
         number += taken
@@ -93,16 +95,17 @@ def cut(text: str, separator: str) -> list[str] | None:
         return [field[1:-1].replace('""', '"') if field[:1] == '"' else field for field in BLANKS.findall(text)]
     if '"' not in text:
         return text.rstrip("\r\n").split(separator)
-    for strict in (True, False):
-        try:
-            rows = list(csv.reader([text], delimiter=separator, skipinitialspace=True, strict=strict))
-        except csv.Error:
-            rows = []
-        if len(rows) == 1:
-            return rows[0]
-        if text.count('"') % 2:
-            return None
-    return None
+    fields = parsed(text, separator, strict=True)
+    return parsed(text, separator, strict=False) if fields is None and text.count('"') % 2 == 0 else fields
+
+
+def parsed(text: str, separator: str, strict: bool) -> list[str] | None:
+    """None if it is not one record."""
+    try:
+        rows = list(csv.reader([text], delimiter=separator, skipinitialspace=True, strict=strict))
+    except csv.Error:
+        return None
+    return rows[0] if len(rows) == 1 else None
 
 
 def is_regular(path: Path, skip: int, shape: Shape) -> bool:

@@ -54,6 +54,8 @@ def infer(
         table = open_table(path, form, Path(scratch))
         if target is None or target not in table.names:
             given = "no target was given" if target is None else f"{path} has no column {target!r}"
+            if len(table.names) == 1 and form.name == "csv":
+                given += ": its lines were not cut, since no comma, semicolon, tab, bar or blanks do so alike"
             raise DataError(
                 f"{given}{nearest(target or '', table.names)}\nType: ratchet init --data {path} --target COLUMN"
             )

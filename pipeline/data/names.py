@@ -14,6 +14,8 @@ def align(header: list[str], body: list[list[str]]) -> tuple[list[str], list[str
     """The names for the fields of `body`, the first rows, where the header has more or fewer; and what to say of it."""
     usual, _ = usual_width(body)
     names, widest = list(header), usual or max(map(len, body), default=1)
+    if names[0] == "#" and len(names) == usual + 1:  # as NumPy writes it
+        del names[0]
     while len(names) > widest and not names[-1].strip():
         names.pop()
     extra = usual - len(names)
@@ -23,13 +25,13 @@ def align(header: list[str], body: list[list[str]]) -> tuple[list[str], list[str
     if not any(cell.strip() for row in rows for cell in row[len(names) :]):
         return names, ["each line ends in a separator: the empty field behind it is left out"]
     if extra == 1 and name_rows([row[0] for row in rows]):
-        return ["", *names], ["the header has one name less than the rows have fields: the first field has none"]
-    return names + [""] * extra, [f"the header has {extra} names less than the rows have fields: the last have none"]
+        return ["", *names], ["the header has one name less than the rows have fields: the first has none"]
+    return names + [""] * extra, [f"the header has fewer names than the rows have fields: the last {extra} have none"]
 
 
 def name_rows(cells: list[str]) -> bool:
     """Whether they are what R writes before each row: a counter, or words that are all different."""
-    counter = [int(cell) for cell in cells if cell.strip().isdigit()]
+    counter = [int(cell) for cell in cells if cell.strip().isdecimal()]
     if len(counter) == len(cells):
         return all(one < two for one, two in pairwise(counter))
     return not counter and len(set(cells)) == len(cells) and any(cell[:1].isalpha() for cell in cells)
@@ -41,8 +43,8 @@ def usual_width(body: list[list[str]]) -> tuple[int, int]:
     if not widths:
         return 0, 0
     usual, rows = widths.most_common(1)[0]
-    habits = [width for width, count in widths.items() if count >= COMMON * len(body)]
-    return (usual if len(body) >= FEWEST and rows >= MOSTLY * len(body) else 0), min(habits)
+    habits = [width for width, count in widths.items() if count >= max(FEWEST, COMMON * len(body))]
+    return (usual if len(body) >= FEWEST and rows >= MOSTLY * len(body) else 0), min([usual, *habits])
 
 
 def unique(names: Sequence[str]) -> tuple[list[str], list[str]]:

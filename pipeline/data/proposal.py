@@ -152,8 +152,7 @@ def described(form: dict[str, Any]) -> str:
         return ""
     header = "" if form["header"] else ", no header"
     separator = f", separator {form['separator']!r}, {form['encoding']}" if form["name"] == "csv" else ""
-    skipped = f", {form['skip_lines']} lines above it left out" if form["skip_lines"] else ""
-    return separator + header + skipped
+    return separator + header
 
 
 def how_split(found: Inferred) -> str:

@@ -40,6 +40,7 @@ FOREIGN = {  # what a file is by its first bytes → the program that opens it
 MARKUP = re.compile(r"\s*<(!doctype|html|\?xml|table|head|body|meta)\b", re.IGNORECASE)
 LOOK = 1 << 20  # bytes
 LINES, SCORED, VALUES = 300, 50, 20  # lines that are looked at; for the separator; cells of a column for its type
+COMMENTS = ("#", "//")
 MOSTLY, SPARSE = 0.8, 0.2
 YEAR = re.compile(r"(1[89]|20)\d\d")
 TITLES = 30  # lines that may stand above the header
@@ -95,7 +96,15 @@ def look_at(path: Path, file: Path, scratch: Path, header: bool | None) -> tuple
     else:
         found["separator"], found["skip_lines"], rows = layout_of(lines)
     found["header"], sure = has_header(rows) if header is None else (header, True)
-    return FileFormat(name=name, **found), [] if sure else [guess(rows[0], found["header"])]
+    notes = titles_of(lines[: found["skip_lines"]]) + ([] if sure else [guess(rows[0], found["header"])])
+    return FileFormat(name=name, **found), notes
+
+
+def titles_of(lines: list[str]) -> list[str]:
+    shown = [line.strip() for line in lines if line.strip() and not DECLARED.match(line)]
+    if not shown:
+        return []
+    return [f"what stands above the table, {shown[0][:60]!r}, is left out: data.prepare.format.skip_lines {len(lines)}"]
 
 
 def guess(first: list[str], header: bool) -> str:
@@ -227,6 +236,8 @@ def below_titles(lines: list[str], separator: str, before: int) -> tuple[int, li
 
 
 def is_title(fields: list[str], width: int) -> bool:
+    if fields[0].startswith(COMMENTS) and len(fields) != width and fields[0].strip() != "#":
+        return True
     given = [bool(field.strip()) for field in fields]
     if any(given) and (width < 4 or sum(given) > 1) and all(is_value(field) for field in fields if field.strip()):
         return False

@@ -1,4 +1,4 @@
-"""Tables of any person: numbers, categories and dates of a CSV, Parquet or JSON-lines file."""
+"""Tables of any person: numbers, categories and dates of a CSV, Excel, Parquet or JSON file."""
 
 import tempfile
 from pathlib import Path

@@ -18,7 +18,9 @@ def unpack(path: Path, scratch: Path) -> Path:
     with path.open("rb") as file:
         first = file.read(262)
     if first.startswith(ZIP) and not is_workbook(path, first):
-        return from_zip(path, scratch)
+        path = from_zip(path, scratch)
+        with path.open("rb") as file:
+            first = file.read(262)
     opened = next((opened for magic, opened in archives.UNPACKERS.items() if first.startswith(magic)), None)
     if opened is None:
         refuse_tar(path, first)
