@@ -10,6 +10,8 @@ import polars as pl
 import pytest
 import yaml
 
+from pipeline.registry import card
+from pipeline.registry.pages import markdown
 from tests import browser, runs, trackers
 
 EVIL = 'x" onerror="alert(1)"><script>alert(2)</script>|*b*'
@@ -73,6 +75,19 @@ def test_the_card_says_what_made_the_version_and_how_certain_its_score_is(scored
     assert "Not stated" in part(said, "Intended use")
     recalls = [float(line.split("|")[2]) for line in part(said, "Classes, the weakest first").splitlines()[3:13]]
     assert recalls == sorted(recalls)
+
+
+def test_the_card_warns_of_a_better_baseline_and_of_unknown_tokens(scored: Path):
+    spec = json.loads((scored / "data/processed/spec.json").read_text())
+    metrics = json.loads((scored / "reports/metrics.json").read_text())
+    assert card.warnings(spec, metrics) == []
+    spec["statistics"] |= {
+        "unknown_tokens": 0.638,
+        "scripts": {"texts": {"Chinese": 1.0}, "vocabulary": {"Latin": 0.9}},
+    }
+    text = markdown("mine", card.warnings(spec, metrics | {"baseline/majority/accuracy": 0.999}))
+    assert "A baseline is better than this net" in part(text, "Warnings")
+    assert "63.8% of the tokens of train are unknown" in part(text, "Warnings")
 
 
 def test_the_card_names_the_settings_that_differ_from_the_champions(scored: Path, tmp_path: Path):

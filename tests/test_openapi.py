@@ -54,3 +54,13 @@ def test_a_record_without_an_answer_harms_none_that_came_with_it(
     status, refused = service.post("/predict/batch", {"records": records})
     assert status == 422
     assert refused["detail"][0]["message"].startswith("record 1: the model has no finite answer")
+
+
+def test_health_says_how_much_of_its_texts_the_encoder_did_not_know(
+    served: tuple[Service, dict[str, str]], project: Path
+) -> None:
+    service, digests = served
+    untrained.swap(service, project, digests["image"])
+    assert "unknown_tokens" not in service.health()
+    untrained.swap(service, project, untrained.lay(project, "text"))
+    assert service.health()["unknown_tokens"] == 0

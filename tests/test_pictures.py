@@ -310,7 +310,7 @@ def test_preprocess_holds_the_pixels_once(tmp_path: Path) -> None:
     prepared(folder, params)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 1.5 * copy + (32 << 20)  # the bounded chunk of the histogram
+    assert peak < 1.5 * copy
 
 
 def test_large_pictures_go_through_a_net_by_their_bytes() -> None:

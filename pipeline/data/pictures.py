@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.data.splits import Prepared, Split, check
 
-CHUNK = 1 << 22  # pixels at a time where a type eight times as wide is needed
+CHUNK = 1 << 20  # pixels at a time where a type eight times as wide is needed
 EXAMPLES = 2
 
 

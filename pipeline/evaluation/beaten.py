@@ -22,4 +22,6 @@ def beaten(metrics: Mapping[str, float], task: str) -> str:
     if not better:
         return ""
     found = ", ".join(f"{name} {value:.4g}" for name, value in sorted(better.items(), key=lambda one: -sign * one[1]))
-    return f"A baseline is better than this net, which has {metric} {own:.4g}: {found}. What needs no net does the job"
+    return (
+        f"A baseline is better than this net, which has {metric} {own:.4g}: {found}. Make it better before it is used"
+    )

@@ -18,6 +18,8 @@ def page(report: dict[str, Any]) -> str:
         ("time", report["time"]),
         ("test rows", f"{report['data']['test_rows']:,}, SHA-256 {report['data']['test_sha256']}"),
     ]
+    if report.get("beaten"):
+        about.append(("warning", report["beaten"]))
     parts = [section("", facts(about)), section("Conditions", conditions(report["conditions"]))]
     if report["comparison"]:
         parts.append(section(title(report["comparison"]), comparison(report, report["comparison"])))
