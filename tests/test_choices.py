@@ -269,6 +269,13 @@ def test_validation_sees_the_pictures_as_they_are(monkeypatch: pytest.MonkeyPatc
         (["scenario=movielens_dnn", "cv=3"], "so there are no folds"),
         (["scenario=movielens_dnn", "training.augmentation.flip=0.5"], "it is for pictures"),
         (["scenario=reviews_bert", "pretrained=none"], "a pretrained encoder: minilm, or hub"),
+        (["pretrained=minilm"], "none: model mlp uses no pretrained encoder; model bert does, on texts"),
+        (["model=cnn", "pretrained={name: hub, path: a/b}"], "none: model cnn uses no pretrained encoder"),
+        (["scenario=mnist_cnn_small", "model=mlp"], "given [32, 'pool']; model mlp has no such setting, and scenario "),
+        (["gate.minimum={test/average_precission: 0.5}"], "Did you mean test/average_precision?"),
+        (["gate.minimum={test/recal/1: 0.5}"], "Did you mean test/recall/1?"),
+        (["gate.minimum={test/accuracy: baseline/majorty/accuracy}"], "Did you mean baseline/majority/accuracy?"),
+        (["scenario=movielens_dnn", "gate.minimum={test/recall/1: 0.5}"], "for ranking are test/count|coverage_10|"),
         (["scenario=text_bert"], "`ratchet init --data PATH` writes it"),
     ],
 )

@@ -1,6 +1,7 @@
 """Settings: composed once, typed, and refused all together before anything runs."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -152,6 +153,59 @@ def test_a_setting_that_cannot_be_is_refused(called, overrides, words):
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert "pass-word" not in done.stderr
+
+
+EXPERIMENT = """# @package _global_
+defaults:
+  - override /model: cnn
+  - override /optimizer: sgd
+model: {layers: [4, pool], widths: [8]}
+training: {max_epochs: 3}
+"""
+
+
+def test_a_group_of_ones_own_is_composed_as_hydras_users_expect(settings, called, project):
+    for file in ("quick.yaml", "sub/deep.yaml"):
+        (project / "conf/experiment" / file).parent.mkdir(parents=True, exist_ok=True)
+        (project / "conf/experiment" / file).write_text(EXPERIMENT)
+    (project / "conf/optimizer/mine.yaml").write_text("defaults: [adam]\nlr: 0.05\n")
+    found = settings("+experiment=quick")  # above params.yaml, which says 2 epochs
+    assert (found["model"]["name"], found["optimizer"]["name"], found["training"]["max_epochs"]) == ("cnn", "sgd", 3)
+    assert settings("experiment=sub/deep") == found
+    assert settings("+experiment=quick", "optimizer=mine")["optimizer"]["lr"] == 0.05  # the command line wins
+    edit(project, experiment="quick")  # beside the 2 epochs
+    assert settings() == found | {"training": found["training"] | {"max_epochs": 2}}
+    assert "one of quick, sub/deep. Did you mean quick?" in called("compose", "+experiment=quik").stderr
+    (project / "conf/experiment/quick.yaml").write_text("training: {max_epochs: 3}\n")
+    assert "begin it with the line: # @package _global_" in called("compose").stderr
+
+
+UNIONS = {
+    "trainer.devices=x": "trainer.devices: given 'x'; input should be a valid integer or 'auto'",
+    "trainer.devices=-1": "trainer.devices: given -1; input should be greater than 0 or 'auto'",
+    "training.early_stopping.patience=[]": "patience: given []; input should be a valid integer or null",
+    "gate.minimum={test/f1: [1]}": "gate.minimum.test/f1: given [1]; input should be a valid number or a valid string",
+    "model={name: cnn, layers: [4, poool]}": "layers.1: given 'poool'; input should be a valid integer or 'pool'",
+    "data.source.mirrors=[{url: 5, unpack: none}]": "mirrors.0.url: given 5; input should be a valid string",
+    "data.source.mirrors=[3]": "data.source.mirrors.0: given 3; it holds settings by name",
+    "training=5": "training: given 5; it holds settings by name: accumulate, augmentation, batch_size",
+}
+
+
+def test_a_value_that_no_member_of_a_union_takes_is_told_all_that_they_take(called):
+    for override, words in UNIONS.items():
+        done = called("compose", override)
+        assert done.returncode == 1
+        assert words in done.stderr
+
+
+def test_a_text_that_needs_quotes_is_shown_in_quotes_that_a_shell_and_hydra_take(settings, called):
+    for text in ("a=b", "a#b", "50%, 60%", "x=1 @y: z", "#1", "it's", 'say "a"', "Größe, ${x}", "(a)", "a=\\", "`a`"):
+        done = called("compose", f"registry.limits={text}")
+        assert done.returncode == 1
+        (typed,) = shlex.split(done.stderr.partition("Type: ")[2])
+        assert settings(typed)["registry"]["limits"] == text
+    assert "can stand in params.yaml" in called("compose", "gate.minimum={'test/recall/<=50K': 0.5}").stderr
 
 
 @pytest.mark.parametrize(

@@ -119,13 +119,32 @@ def test_a_dry_run_decides_and_leaves_all_as_it_is(project):
     assert runs.called(project, "promote", "--dry-run").returncode == 1
 
 
+def test_a_class_has_a_minimum_of_its_own_and_one_that_there_is_not_is_named(project):
+    recall = json.loads((project / "reports/classes.json").read_text())["test/recall/1"]
+    set_gate(project, minimum={"test/recall/1": recall - 0.01, "test/precision/2": 0.1})
+    done = runs.called(project, "promote", "--dry-run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("test/recall/1 "))
+    assert f"{recall:.4g}" in line
+    assert "passed" in line
+    set_gate(project, minimum={"test/recall/ten": 0.5})
+    undecided = runs.called(project, "promote", "--dry-run")
+    assert undecided.returncode == 2
+    absent = "gate.minimum names test/recall/ten, and there is no such class; the classes are 0, 1, 2"
+    assert absent in undecided.stderr
+    warned = runs.called(project, "evaluate", "--locked")
+    assert warned.returncode == 0
+    assert f"warning: {absent}" in warned.stderr
+
+
 @pytest.mark.parametrize(
     ("settings", "failed"),
     [
         ({"minimum": {"test/accuracy": 0.9999}}, "test/accuracy"),
         ({"minimum": {"test/loss": 0.0001}}, "test/loss"),
         ({"minimum": {"test/accuracy": "test/count"}}, "test/accuracy"),
-        ({"minimum": {"test/acuracy": 0.1}}, "test/acuracy"),
+        ({"minimum": {"test/accuracy": "baseline/boosting/accuracy"}}, "test/accuracy"),  # which pictures have not
+        ({"minimum": {"test/recall/1": 1.01}}, "test/recall/1"),
         ({"gain": 0.9}, "certain gain in accuracy"),
         ({"latency_ms": 0.001}, "p95 latency in ms"),
         ({"size_mb": 0.001}, "size in MB"),

@@ -8,7 +8,7 @@ import torch
 from mlflow.utils.validation import _validate_metric_name
 
 from pipeline.evaluation import reports
-from pipeline.evaluation.names import metric_names
+from pipeline.evaluation.names import lower_is_better, metric_names, of_class
 from pipeline.project.errors import DataError
 from tests.scoring import guesses, scored, sure
 
@@ -30,6 +30,16 @@ def test_any_label_gives_a_metric_name_of_its_own_that_mlflow_takes():
         "test/recall/_50K",
         "test/recall/a_b",
     }
+
+
+def test_a_class_is_named_by_its_label_and_may_be_called_loss():
+    labels = ["<=50K", ">50K", "a/b", "loss"]
+    assert of_class("test/recall/<=50K", labels) == "test/recall/__50K"
+    assert of_class("test/recall/a/b", labels) == "test/recall/a_b"
+    assert of_class("test/recall", labels) == "test/recall"
+    assert not lower_is_better("test/recall/loss")
+    assert lower_is_better("test/loss")
+    assert lower_is_better("baseline/majority/loss")
 
 
 def test_the_most_confident_mistakes_come_first():

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 import yaml
 
+from pipeline.config.combinations import BASELINES, BY_CLASS, METRICS
 from pipeline.data import records
 from pipeline.evaluation import paired
 from pipeline.models.bundle import Bundle
@@ -34,7 +35,14 @@ def test_every_scenario_from_raw_files_to_a_champion_that_predicts(
     baselines = {key.split("/")[1] for key in metrics if key.startswith("baseline/")}
     assert smoke.BASELINES[bundle.encoder["kind"]] <= baselines
     assert metrics[f"test/{score}"] > smoke.LEAST[scenario]
+    assert {key.partition("/")[2] for key in metrics if key.startswith("test/")} == set(
+        METRICS[task]
+    )  # none of a class
+    assert baselines <= set(BASELINES[task])
+    by_class = {key.split("/")[1] for key in json.loads((project / "reports/classes.json").read_text())}
+    assert by_class == set(BY_CLASS[task])
     assert len(list((project / "reports/figures").glob("*.png"))) >= 3
+    assert drawn(project) >= {"curves.csv"}
     assert (project / "reports/mistakes.csv").is_file()
 
     # the gate, which asks for the user's own records, finds what evaluate found in the encoded ones
@@ -52,3 +60,15 @@ def test_every_scenario_from_raw_files_to_a_champion_that_predicts(
     run("predict", str(file))
     predictions = pl.read_csv(file.with_name(f"{file.name}.predictions.csv"))
     assert predictions.height == smoke.rows(file)
+
+
+def drawn(project: Path) -> set[str]:
+    """The tables that `dvc plots` finds rows in; it complains where one, or a column, is missing."""
+    found = set()
+    for plot in yaml.safe_load((project / "dvc.yaml").read_text())["plots"]:
+        ((_, axes),) = plot.items() if isinstance(plot, dict) else [(plot, {"x": {}, "y": {}})]
+        for file, columns in [*axes["y"].items(), *(axes["x"].items() if isinstance(axes["x"], dict) else [])]:
+            table = pl.read_csv(project / file)
+            assert set([columns] if isinstance(columns, str) else columns) <= set(table.columns)
+            found |= {Path(file).name} if table.height else set()
+    return found

@@ -23,7 +23,8 @@ from pipeline.project.errors import ConfigError
 
 def compose(overrides: Sequence[str] = ()) -> Config:
     """The config of conf/ + params.yaml + `overrides` (Hydra's grammar), or one ConfigError with every mistake."""
-    return composed([*flatten(read_params()), *parse(overrides)])
+    given = parse(overrides)
+    return composed([*flatten(read_params()), *set_by_own_groups(given), *given])
 
 
 def composed(leaves: list[tuple[str, Any]]) -> Config:
@@ -94,6 +95,14 @@ def compose_groups(choices: dict[str, str]) -> DictConfig:
             )
     OmegaConf.set_struct(space, False)
     return space
+
+
+def set_by_own_groups(given: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """What the files of such groups set, for on the command line +experiment=quick stands above params.yaml."""
+    for group, name in given:
+        if is_group(group) and name in options(group) and group not in groups_listed():
+            file = read_yaml(paths.CONF / group / f"{name}.yaml", "", parse_yaml)
+            yield from flatten({key: value for key, value in file.items() if key != "defaults"})
 
 
 def groups_listed() -> set[str]:
