@@ -35,6 +35,7 @@ class Inferred:
     leading: float  # share of the most frequent class
     groups: list[str] = field(default_factory=list)  # columns by which rows may belong together
     times: list[str] = field(default_factory=list)  # columns of dates
+    ragged: int = 0  # lines that are no rows of the table; preprocess sets them apart
     notes: list[str] = field(default_factory=list)  # how the file was understood, where that was not plain
     warnings: list[str] = field(default_factory=list)
     outliers: list[str] = field(default_factory=list)  # notes on numbers far outside their column
@@ -93,6 +94,7 @@ def infer(
         leading=targets.leading_share(wanted) if goal.type == "classification" else 0.0,
         groups=[one.name for one in columns if one.reason.startswith(GROUP)],
         times=[one.name for one in columns if one.type == "date"],
+        ragged=odd,
         notes=notes,
         warnings=[*targets.doubts(wanted, goal, met, target_marks), *suspicions.giveaways(pairs, wanted, goal)],
         outliers=suspicions.outliers(pairs),
