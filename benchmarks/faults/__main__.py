@@ -18,6 +18,7 @@ from filelock import FileLock
 from benchmarks.faults.row import Attempt, Row
 
 MODULES = (
+    "rows",
     "kills",
     "ends",
     "outages",
