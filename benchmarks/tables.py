@@ -107,7 +107,8 @@ def rows(clone: Path, shown: str) -> int | None:
     """As preprocess read them; where it did not come to that, as init says."""
     spec = clone / "data/processed/spec.json"
     if spec.is_file():
-        return json.loads(spec.read_text(encoding="utf-8"))["counts"]["in"]
+        found = json.loads(spec.read_text(encoding="utf-8"))
+        return found["statistics"].get("rows", found["counts"]["in"])
     said = re.search(r": ([\d,]+) rows", shown)
     return int(said[1].replace(",", "")) if said else None
 
