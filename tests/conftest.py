@@ -37,6 +37,7 @@ LONG = [
     "tampering",
     "gate",
     "ledger",
+    "output",
 ]
 
 Ratchet = Callable[..., subprocess.CompletedProcess[str]]
