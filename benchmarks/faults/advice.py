@@ -21,7 +21,7 @@ from benchmarks.faults.row import Row
 from pipeline.__main__ import main
 from pipeline.diagnosis import tracker
 from tests import runs, test_doctor, test_doctor_git
-from tests.conftest import lean
+from tests.conftest import REPOSITORY, lean
 from tests.test_doctor import cached, conflict, flip
 
 NAME = "anna's project"  # a path that a shell takes apart unless it is quoted
@@ -215,7 +215,7 @@ def attempt(folder: Path, seed: int) -> None:
             typed(project, one)
         left = advised(project, situation.verb)
     finally:
-        os.chdir(folder)
+        os.chdir(REPOSITORY)
     assert not left, f"{name}: {advice} did not help: {left}"
     assert not (gone := lost(project, before, faulty)), f"{name}: {advice} took {gone}"
 
