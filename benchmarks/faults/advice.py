@@ -21,7 +21,7 @@ from benchmarks.faults.row import Row
 from pipeline.__main__ import main
 from pipeline.diagnosis import tracker
 from tests import runs, test_doctor, test_doctor_git
-from tests.conftest import lean
+from tests.conftest import REPOSITORY, lean
 from tests.test_doctor import cached, conflict, flip
 
 NAME = "anna's project"  # a path that a shell takes apart unless it is quoted
@@ -34,7 +34,6 @@ RAW = "train-labels-idx1-ubyte"
 class Situation:
     inject: Callable[[Path], object]
     verb: tuple[str, ...] = ("doctor", "--json", "--deep")  # says what to type, and has no fault to find afterwards
-    edited: bool = False  # a person has to edit a file before it helps
 
 
 def first(project: Path, pattern: str) -> Path:
@@ -110,7 +109,7 @@ SITUATIONS: dict[str, Situation] = {
     "edited raw data": Situation(raw_edited, ("preprocess",)),
     "edited raw data, the source is away": Situation(source_away(raw_edited), ("preprocess",)),
     "no raw file, the source is away": Situation(source_away(remove(f"data/raw/{RAW}")), ("preprocess",)),
-    "altered prepared data": Situation(alter("data/processed/train.safetensors"), ("train",)),
+    "altered prepared data": Situation(alter("data/processed/train.safetensors"), ("train", "seed=3")),
     "no prepared split": Situation(remove("data/processed/train.safetensors"), ("train", "seed=3")),
     "no spec of the data": Situation(remove("data/processed/spec.json"), ("train", "seed=3")),
     "altered weights, evaluated": Situation(alter("models/bundle/weights.safetensors"), ("evaluate",)),
@@ -215,7 +214,7 @@ def attempt(folder: Path, seed: int) -> None:
             typed(project, one)
         left = advised(project, situation.verb)
     finally:
-        os.chdir(folder)
+        os.chdir(REPOSITORY)
     assert not left, f"{name}: {advice} did not help: {left}"
     assert not (gone := lost(project, before, faulty)), f"{name}: {advice} took {gone}"
 
