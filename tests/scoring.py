@@ -16,7 +16,7 @@ HISTORY = [
 
 
 def settings(batch_size: int = 1000, bins: int = 10) -> Evaluation:
-    return Evaluation(batch_size=batch_size, calibration_bins=bins, mistakes=5, baseline_rows=1000)
+    return Evaluation(batch_size=batch_size, calibration_bins=bins, mistakes=5, baseline_rows=1000, raw_cells=False)
 
 
 def scored(
