@@ -25,7 +25,7 @@ SECTIONS: dict[str, tuple[Check, ...]] = {
         machine.writable,
     ),
     "project": (project.repository, project.settings, project.locked, project.dvc_lock),
-    "tracking": (tracker.tracking,),
+    "tracking": (tracker.tracking, tracker.moved),
     "runs": (runs.runs,),
     "files": (
         stored.processed,

@@ -14,13 +14,13 @@ from typing import Any
 
 from pipeline.config import lock
 from pipeline.config.schema import Config, Gate
-from pipeline.data import records
+from pipeline.data import records, store
 from pipeline.project import paths
 from pipeline.project.errors import RatchetError, RegistryError
-from pipeline.project.files import sha256, write_json, write_text
+from pipeline.project.files import read_json, sha256, write_json, write_text
 from pipeline.project.secrets import redact
-from pipeline.registry import champion, gate, use, verdict, versions
-from pipeline.registry.aliases import CHALLENGER, CHAMPION, by_alias
+from pipeline.registry import champion, gate, registering, use, verdict, versions
+from pipeline.registry.aliases import CHALLENGER, CHAMPION, by_alias, by_number
 from pipeline.registry.contest import Contest, asked, measured
 from pipeline.tracking import mlflow_store
 
@@ -51,7 +51,7 @@ def decide(client: Any, config: Config, options: argparse.Namespace) -> int:
     seen = champion.state(client, name, keep=not options.dry_run)
     if seen.drift:
         print(f"warning: {seen.drift}", file=sys.stderr)
-    version = wanted(client, name, options.version)
+    version = wanted(client, config, options)
     if seen.champion == int(version.version) == seen.alias:
         print(f"{name} version {version.version} is {CHAMPION} already")
         return PROMOTED
@@ -78,20 +78,36 @@ def decide(client: Any, config: Config, options: argparse.Namespace) -> int:
     return PROMOTED
 
 
-def wanted(client: Any, name: str, number: int | None) -> Any:
-    from mlflow.exceptions import MlflowException
-
-    if number is None:
-        version = by_alias(client, name, CHALLENGER)
-        if version is None:
-            raise Undecided(f"model {name!r} has no {CHALLENGER}.\nType: dvc repro   (or name one: --version N)")
+def wanted(client: Any, config: Config, options: argparse.Namespace) -> Any:
+    """The version to judge; what `dvc repro` registered, and is not in this registry, is registered first."""
+    name, number = config.registry.model, options.version
+    if number is not None:
+        if (version := by_number(client, name, number)) is None:
+            raise Undecided(f"model {name!r} has no version {number}.\nType: ratchet ui   (shows its versions)")
         return version
-    try:
-        return client.get_model_version(name, str(number))
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        raise Undecided(f"model {name!r} has no version {number}.\nType: ratchet ui   (shows its versions)") from None
+    version = by_alias(client, name, CHALLENGER)
+    if registering.is_missing(client, config) and (version is None or not registering.is_known(client, config)):
+        where = f"the bundle of {paths.BUNDLE} has no version at {mlflow_store.shown_uri()}"
+        if options.dry_run:
+            raise Undecided(f"{where}.\nType: ratchet register   (or promote without --dry-run, which registers it)")
+        version, _ = registering.register(client, config)
+        print(f"{where}, so it was registered: {name} version {version.version} → alias {CHALLENGER}", flush=True)
+    if version is None:
+        raise Undecided(f"model {name!r} has no {CHALLENGER}.\nType: {again()}   (or name one: --version N)")
+    return version
+
+
+def again() -> str:
+    """What makes a challenger here: DVC does nothing where all its stages are done."""
+    return "ratchet register && ratchet promote" if is_registered() else "dvc repro && ratchet promote"
+
+
+def is_registered() -> bool:
+    """Whether models/ holds, by DVC's files, a registered bundle of the data of data/processed."""
+    if not (paths.REGISTERED.is_file() and paths.RUN.is_file()):
+        return False
+    told, run = read_json(paths.REGISTERED, "register"), read_json(paths.RUN, "train")
+    return told["digest"] == run["bundle_digest"] and run["data_fingerprint"] == store.load_spec()["fingerprint"]
 
 
 def judged(
@@ -107,7 +123,7 @@ def judged(
     if version.tags.get("data.test_sha256") != test.sha256:
         raise Undecided(
             f"version {version.version} was made with other data than {paths.PROCESSED} holds; it may have learned "
-            f"from these test rows.\nMake one of this data: dvc repro   (or bring back its data: "
+            f"from these test rows.\nFor one of this data, type: {again()}   (or bring back its data: "
             f"git checkout {version.tags.get('git.commit', 'COMMIT')[:12]} && dvc checkout)"
         )
     challenger = measured(client, version, test, settings.metric)

@@ -34,19 +34,31 @@ def ship_all() -> int:
     runs = sync.run_ids()
     for run_id in runs:
         journal.close_if_dead(run_id)
-    late = {run_id: sync.waiting(run_id) for run_id in runs}
-    late = {run_id: count for run_id, count in late.items() if count or sync.shipped(run_id)["creates"] > 1}
-    if not any(late.values()):
-        print(f"nothing waits: {len(runs)} runs are at {mlflow_store.shown_uri()}")
     try:
-        client = mlflow_store.client() if late else None
-        done = [complete(client, run_id, count) for run_id, count in late.items()]
+        client = mlflow_store.client() if runs else None
+        return int(not all([complete(client, run_id, count) for run_id, count in late(client, runs).items()]))
+    except RegistryError:
+        raise
     except Exception as error:
+        if not any(map(sync.waiting, runs)):
+            print(f"nothing waits: {len(runs)} runs were shipped; {mlflow_store.shown_uri()} can't be used now")
+            return 0
         raise RegistryError(
             f"{mlflow_store.shown_uri()} did not take the journals: {type(error).__name__}: {str(error)[:300]}\n"
             f"Nothing is lost: they stay in .ratchet/journal.\n{mlflow_store.way_on(error, 'ratchet sync')}"
         ) from error
-    return 0 if all(done) else 1
+
+
+def late(client: Any, runs: list[str]) -> dict[str, int]:
+    """What has to be shipped, and how much of it is told."""
+    if gone := sync.emptied(client) if runs else []:
+        print(f"{mlflow_store.shown_uri()} has nothing of {len(gone)} runs that were shipped to it: they are sent anew")
+    for run_id in gone:
+        sync.forget(run_id)
+    counts = {run_id: sync.waiting(run_id) for run_id in runs}
+    if not any(counts.values()):
+        print(f"nothing waits: {len(runs)} runs are at {mlflow_store.shown_uri()}")
+    return {run_id: count for run_id, count in counts.items() if count or sync.shipped(run_id)["creates"] > 1}
 
 
 def complete(client: Any, run_id: str, count: int) -> bool:

@@ -5,7 +5,7 @@ import os
 import sys
 
 from pipeline.project import paths
-from pipeline.tracking.mlflow_store import local_database, require_tables, shown_uri, tracking_uri
+from pipeline.tracking.mlflow_store import local_database, require_tables, settle, shown_uri, tracking_uri
 
 
 def main(arguments: list[str]) -> None:
@@ -18,6 +18,7 @@ def main(arguments: list[str]) -> None:
         return
     if local_database() is not None:  # the server says by itself what is wrong with another
         require_tables()
+        settle()
     print(f"runs and models of {shown_uri()} → http://{options.host}:{options.port}  (Ctrl+C ends it)", flush=True)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri()]
     command += ["--artifacts-destination", str(paths.state().parent / "mlartifacts")]

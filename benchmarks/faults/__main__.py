@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from benchmarks.faults.row import Attempt, Row
 
-MODULES = ("kills", "ends", "outages", "sweeps", "registry", "promotions", "service")
+MODULES = ("kills", "ends", "outages", "sweeps", "registry", "promotions", "elsewhere", "service")
 RESULTS = Path(__file__).parent.parent / "results" / "faults.json"
 
 

@@ -2,16 +2,19 @@
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from pipeline.diagnosis.finding import Finding, Look, note, ok, problem
+from pipeline.project import paths
 from pipeline.project.secrets import redact
 from pipeline.registry.aliases import CHALLENGER, CHAMPION, by_alias
 from pipeline.registry.champion import look as seen
-from pipeline.tracking import mlflow_store
+from pipeline.tracking import delivery, mlflow_store, relocation, sync
 
 PATIENCE = 4.0  # seconds
 LATER = "ratchet sync   (when it answers; until then runs wait in .ratchet/journal, and nothing is lost)"
@@ -22,13 +25,30 @@ def tracking(look: Look) -> Iterator[Finding]:
     origin = "MLFLOW_TRACKING_URI" if os.environ.get("MLFLOW_TRACKING_URI") else "the default"
     shown = f"{mlflow_store.shown_uri()} ({origin})"
     if database is not None and not database.is_file():
-        yield note("server", f"{shown} is not made yet; the first run makes it", "dvc repro")
+        yield note("server", f"{shown} is not made yet; the first run makes it", begin())
         return
     import mlflow  # noqa: F401  a second's work, which is not the server's
 
     logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # what goes wrong is said below
     logging.getLogger("alembic").setLevel(logging.WARNING)
     yield from within(PATIENCE, shown, look)
+
+
+def begin() -> str:
+    """What to type where nothing is: DVC does nothing of itself for another server if all its stages are done."""
+    return "ratchet sync && dvc repro && ratchet promote" if sync.run_ids() else "dvc repro"
+
+
+def moved(look: Look) -> Iterator[Finding]:
+    """Whether the project lay elsewhere when its runs were made, or when its environment was."""
+    database = mlflow_store.local_database()
+    for before in relocation.former(database.absolute()) if database is not None else ():
+        yield note("moved", f"runs name {before}, where this project lay; the next command mends it", "ratchet sync")
+    own = paths.home(Path.cwd()) / ".venv"
+    script = own / "bin" / "ratchet"
+    found = re.search(rb"(/[^\n\"']+)/bin/python", script.read_bytes()[:1000]) if script.is_file() else None
+    if found and not ((made := Path(os.fsdecode(found[1]))).is_dir() and made.samefile(own)):
+        yield problem("moved", f"the commands in {own} run what is in {made}", "rm -rf .venv && make install")
 
 
 def within(seconds: float, shown: str, look: Look) -> list[Finding]:
@@ -91,11 +111,10 @@ def has_tables(uri: str) -> bool:
 def experiment(client: Any, name: str) -> Iterator[Finding]:
     found = client.get_experiment_by_name(name)
     if found is not None and found.lifecycle_stage == "deleted":
-        restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
-        typed = f"MLFLOW_TRACKING_URI={mlflow_store.shown_uri()} {restore}"
+        typed = delivery.restoring(mlflow_store.shown_uri(), found.experiment_id)
         yield problem("experiment", f"{name} is deleted in MLflow: no run can be shipped to it", typed)
     elif found is None:
-        yield note("experiment", f"{name} is not there yet; the first run makes it", "dvc repro")
+        yield note("experiment", f"{name} is not there yet; the first run makes it", begin())
     else:
         yield ok("experiment", f"{name}")
 

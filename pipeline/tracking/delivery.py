@@ -103,22 +103,37 @@ def is_refusal(error: Exception) -> bool:
 
 def require_active(client: Any, mlflow_id: str) -> None:
     """A run that was deleted in MLflow refuses everything, and that is no fault of the lines."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        deleted = client.get_run(mlflow_id).info.lifecycle_stage == "deleted"
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
+    if not has_active(client, mlflow_id):
         raise RegistryError(
             f"MLflow run {mlflow_id} is not on the server any more.\n"
             f"To ship it anew, type: grep -l {mlflow_id} .ratchet/journal/*/shipped-*.json | xargs rm && ratchet sync"
-        ) from None
-    if deleted:
-        raise RegistryError(
-            f"MLflow run {mlflow_id} is deleted, and takes nothing.\n"
-            f"To restore it, type: mlflow runs restore --run-id {mlflow_id} && ratchet sync"
         )
+
+
+def has_active(client: Any, mlflow_id: str) -> bool:
+    """Whether the server has the run; RegistryError if it is deleted there, and takes nothing."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        info = client.get_run(mlflow_id).info
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False
+    if info.lifecycle_stage != "deleted":
+        return True
+    experiment = client.get_experiment(info.experiment_id)
+    typed = f"MLFLOW_TRACKING_URI={redact(client.tracking_uri)} mlflow runs restore --run-id {mlflow_id}"
+    if experiment.lifecycle_stage == "deleted":
+        typed = restoring(redact(client.tracking_uri), info.experiment_id)
+    raise RegistryError(
+        f"MLflow run {mlflow_id} is deleted, and takes nothing.\nTo restore it, type: {typed}   (then: ratchet sync)"
+    )
+
+
+def restoring(uri: str, experiment: str) -> str:
+    """What to type; MLflow's own command asks another store if it is not told which."""
+    return f"MLFLOW_TRACKING_URI={uri} mlflow experiments restore --experiment-id {experiment}"
 
 
 @lru_cache(maxsize=4096)

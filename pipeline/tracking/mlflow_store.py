@@ -14,7 +14,7 @@ from pipeline.project import paths
 from pipeline.project.errors import RegistryError
 from pipeline.project.files import write_atomically
 from pipeline.project.secrets import redact
-from pipeline.tracking import delivery
+from pipeline.tracking import delivery, relocation
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -49,7 +49,14 @@ def client() -> Any:
     mlflow.set_tracking_uri(tracking_uri())
     mlflow.set_registry_uri(tracking_uri())
     require_tables()
+    settle()
     return mlflow.MlflowClient()
+
+
+def settle() -> None:
+    """A project that was moved or copied finds its files again."""
+    if (database := local_database()) is not None:
+        relocation.settle(database.absolute())
 
 
 def require_tables() -> None:
@@ -83,15 +90,20 @@ def experiment_id(client: Any, name: str) -> str:
 
     found = client.get_experiment_by_name(name)
     if found is None:
-        folder = paths.home(Path.cwd()) / "mlartifacts" / name
+        database = local_database()
+        folder = database and database.absolute().parent / relocation.ARTIFACTS / name
         try:
-            return client.create_experiment(name, artifact_location=folder.as_uri() if local_database() else None)
+            return client.create_experiment(name, artifact_location=folder and folder.as_uri())
         except MlflowException:
             found = client.get_experiment_by_name(name)  # another process was faster
             if found is None:
                 raise
     if found.lifecycle_stage == "deleted":
-        raise RegistryError(f"experiment {name!r} is deleted in MLflow.\nRestore it, or set tracking.experiment=OTHER")
+        typed = delivery.restoring(shown_uri(), found.experiment_id)
+        raise RegistryError(
+            f"experiment {name!r} is deleted in MLflow, and takes no run.\nType: {typed}\n"
+            "or name another in params.yaml: tracking: {experiment: OTHER}"
+        )
     return found.experiment_id
 
 

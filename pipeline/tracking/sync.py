@@ -4,7 +4,6 @@ Idempotent: a run is looked for by its own id before it is created, and MLflow k
 stand, for each tracking URI, shipped-….json (how far it is there) and refused-….jsonl (what that server will not take).
 """
 
-import hashlib
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from pipeline.project import paths
 from pipeline.project.errors import RegistryError
 from pipeline.project.files import read_json, write_json, write_text
 from pipeline.project.secrets import redact
-from pipeline.tracking import delivery, journal, lines, mlflow_store
+from pipeline.tracking import delivery, journal, lines, mlflow_store, relocation
 
 started: list[subprocess.Popen] = []  # kept, since Python warns of a process that outlives its object
 CHUNK = 20_000  # points for each step of the offset: as many are sent again after an outage, at most
@@ -34,7 +33,7 @@ def run_ids() -> list[str]:
 
 
 def beside(run_id: str, name: str) -> Path:
-    server = hashlib.sha256(mlflow_store.tracking_uri().encode()).hexdigest()[:12]
+    server = relocation.key(mlflow_store.tracking_uri())
     stem, _, suffix = name.partition(".")
     return journal.folder(run_id) / f"{stem}-{server}.{suffix}"
 
@@ -48,6 +47,24 @@ def shipped(run_id: str) -> dict[str, Any]:
 def keep(run_id: str, state: dict[str, Any]) -> dict[str, Any]:
     write_json(beside(run_id, "shipped.json"), state)
     return state
+
+
+def forget(run_id: str) -> None:
+    """All of the run is to be sent anew: this server has nothing of it."""
+    for name in ("shipped.json", "refused.jsonl"):
+        beside(run_id, name).unlink(missing_ok=True)
+
+
+def emptied(client: Any) -> list[str]:
+    """Runs that were shipped to this server, and whose experiment it has not: its database is another, or emptied."""
+    experiments: dict[str, list[str]] = {}
+    for run_id in run_ids():
+        head = next((line for line, _ in lines.lines(run_id)), {})
+        if shipped(run_id)["mlflow_id"] is not None and head.get("kind") == "run":
+            experiments.setdefault(head["experiment"], []).append(run_id)
+    return [
+        run_id for name, runs in experiments.items() if client.get_experiment_by_name(name) is None for run_id in runs
+    ]
 
 
 def waiting(run_id: str) -> int:
@@ -66,12 +83,16 @@ def refuse(run_id: str, some: list[dict[str, Any]]) -> None:
     write_text(beside(run_id, "refused.jsonl"), "".join(f"{lines.encode(line)}\n" for line in some))
 
 
-def ship(client: Any, run_id: str, again: bool = False, wait: float = WAIT) -> str:
+def ship(client: Any, run_id: str, again: bool = False, wait: float = WAIT, needed: bool = False) -> str:
     """Sends what waits in one run's journal, and `again` what was refused; returns the id of its MLflow run.
 
-    One process at a time. What the server refuses for good is set aside and stops nothing behind it.
+    One process at a time. What the server refuses for good is set aside and stops nothing behind it. `needed`: if the
+    server does not have the run any more, it gets all of it anew; and the run must not be deleted there.
     """
     with locked(run_id, wait):
+        known = shipped(run_id)["mlflow_id"]
+        if needed and known is not None and not delivery.has_active(client, known):
+            forget(run_id)
         state = identified(client, run_id)
         files = journal.folder(run_id) / "artifacts"
         if again and (before := refused(run_id)):
