@@ -101,7 +101,7 @@ def fetched(client: Any, version: Any) -> Path:
         bundle = Path(mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=folder))
     except (*unreachable(), OSError) as error:
         raise RegistryError(
-            f"the bundle of {title} can't be fetched from {shown_uri()}: {redact(str(error))[:300]}"
+            f"the bundle of {title} can't be fetched from {shown_uri()}: {redact(str(error))[:300]}{gone(error)}"
         ) from error
     try:
         found = Bundle.load(bundle).digest
@@ -116,3 +116,13 @@ def fetched(client: Any, version: Any) -> Path:
             "or go back to an earlier champion: ratchet rollback"
         )
     return bundle
+
+
+def gone(error: Exception) -> str:
+    """What to do about files that the server says it has not; nothing of an outage."""
+    if not (isinstance(error, FileNotFoundError) or "No such artifact" in str(error) or is_refusal(error)):
+        return ""
+    return (
+        "\nIts files are not there any more. To go back to an earlier champion, type: ratchet rollback   (or delete the "
+        "version in MLflow's page of the model: ratchet ui; whoever asks next writes it off)"
+    )
