@@ -123,6 +123,6 @@ def gone(error: Exception) -> str:
     if not (isinstance(error, FileNotFoundError) or "No such artifact" in str(error) or is_refusal(error)):
         return ""
     return (
-        "\nIts files are not there any more. To go back to an earlier champion, type: ratchet rollback   (or delete the "
-        "version in MLflow's page of the model: ratchet ui; whoever asks next writes it off)"
+        "\nIts files are not there any more. To go back to an earlier champion, type: ratchet rollback\n"
+        "(or delete the version on its page in MLflow, ratchet ui: whoever asks for the champion next writes it off)"
     )

@@ -102,11 +102,12 @@ def moved(
     connection: sqlite3.Connection, table: str, column: str, before: Path, home: Path
 ) -> Iterator[tuple[str, int]]:
     """(new location, row); of what has files, only where they are here, or there no more."""
-    for old, new, decode, encode in (
-        (f"file://{before}/", f"{home.as_uri()}/", str, quote),
-        (f"{before.as_uri()}/", f"{home.as_uri()}/", unquote, str),
-        (f"{before}/", f"{home}/", str, str),
-    ):
+    forms = {
+        f"file://{before}/": (f"{home.as_uri()}/", str, quote),
+        f"{before.as_uri()}/": (f"{home.as_uri()}/", unquote, str),  # the same as the first where no letter is odd
+        f"{before}/": (f"{home}/", str, str),
+    }
+    for old, (new, decode, encode) in forms.items():
         query = f"SELECT rowid, {column} FROM {table} WHERE substr({column}, 1, ?) = ?"
         for row, location in connection.execute(query, (len(old), old)).fetchall():
             rest = location.removeprefix(old)
