@@ -76,7 +76,7 @@ def moved(project: Path) -> list[str]:
 
 @pytest.mark.parametrize("how", ["move", "copy"])
 def test_a_project_that_lies_elsewhere_goes_on_and_leaves_the_old_place_alone(lay, tmp_path, how):
-    old, new = lay(tmp_path / "old"), tmp_path / "mein Projekt é %20"
+    old, new = lay(tmp_path / "old"), tmp_path / "mein Projekt é 数据"
     before = files(old)
     if how == "copy":
         shutil.copytree(old, new)

@@ -146,6 +146,8 @@ def note(client: Any, name: str, now: State, said: str) -> None:
         return
     try:
         entry = record(client, name, now, "note", now.champion, said, {})
+    except Overtaken:  # whoever looks next sees what there is then
+        return
     except unreachable() as error:
         if not is_denial(error):
             raise
