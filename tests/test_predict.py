@@ -18,7 +18,7 @@ from pipeline.models.bundle import Bundle
 from pipeline.project.spreadsheets import guarded, unguarded
 from tests import untrained
 from tests.conftest import Ratchet
-from tests.test_serving_forms import HEADER, LINES
+from tests.test_serving_forms import COLUMNS, LINES
 
 GOOD = [line.replace("北京", "Bern") for line in LINES[:40]]
 
@@ -47,7 +47,7 @@ def read(file: Path) -> pl.DataFrame:
     return pl.read_csv(file, infer_schema=False)
 
 
-def lay(folder: Path, lines: list[str], header: str = HEADER.removesuffix(",y")) -> Path:
+def lay(folder: Path, lines: list[str], header: str = ",".join(COLUMNS)) -> Path:
     file = folder / "new.csv"
     file.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
     return file

@@ -319,6 +319,7 @@ def test_every_type_of_parquet_is_used_or_left_out_by_name(prepare: Prepare, tmp
         ("a.json", b'{"a": {"b": [1]}, "c": 4}', ["is one JSON object without a list of records"]),
         ("a.csv", b" \n\n", ["is empty, 3 bytes"]),
     ],
+    ids=range(13),  # not by their bytes: a zip holds the time
 )  # fmt: skip
 def test_what_is_no_table_is_refused_with_what_to_do(
     tmp_path: Path, name: str, content: bytes, words: list[str]
