@@ -17,6 +17,7 @@ from pipeline.data.sniffing import look
 from pipeline.encoders import cells
 from pipeline.encoders.frames import nearest
 from pipeline.project.errors import DataError
+from pipeline.project.files import quoted
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def infer(
             if len(table.names) == 1 and form.name == "csv":
                 given += ": its lines were not cut, since no comma, semicolon, tab, bar or blanks do so alike"
             raise DataError(
-                f"{given}{nearest(target or '', table.names)}\nType: ratchet init --data {path} --target COLUMN"
+                f"{given}{nearest(target or '', table.names)}\nType: ratchet init --data {quoted(path)} --target COLUMN"
             )
         by_name = {one.name: one for one in profile(table, marks)}
         plain = by_name.pop(target)
