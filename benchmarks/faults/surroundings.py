@@ -17,7 +17,7 @@ from benchmarks.faults.row import Row
 from tests import limits, runs
 from tests.conftest import lean
 
-EPOCHS = 30
+EPOCHS = 10
 SETTINGS = ["model.widths=[32]", f"training.max_epochs={EPOCHS}", "trainer.threads=1", "trainer=cpu"]
 TRAIN = [sys.executable, "-m", "pipeline", "train", *SETTINGS]
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
