@@ -129,7 +129,10 @@ def test_champions_change_while_requests_run_and_none_fails(service: Service, pr
     def ask() -> None:
         while not done.is_set():
             status, answer = service.post("/predict", {"pixels": PICTURES[0].tolist()})
-            if status != 200 or list(answer["probabilities"].values()) != pytest.approx(wanted[answer["version"]]):
+            # float32 rounds otherwise where other requests go through the network with it
+            if status != 200 or list(answer["probabilities"].values()) != pytest.approx(
+                wanted[answer["version"]], 1e-5
+            ):
                 odd.append((status, answer))
             seen.append(answer.get("version"))
 
