@@ -5,9 +5,11 @@ import shutil
 import mlflow
 import pytest
 
+from pipeline import ui
 from pipeline.config.naming import LONGEST, is_name, mend_name
 from pipeline.registry.logged import logged_name
 from pipeline.tracking.mlflow_store import KIND, KIND_TAG, experiment_id
+from tests.conftest import REPOSITORY
 
 TEXTS = [
     *(
@@ -88,6 +90,14 @@ def test_an_experiment_is_shown_as_model_training_unless_a_person_chose_otherwis
     client.create_experiment("before")
     client.create_experiment("chosen", tags={KIND_TAG: "genai_development"})
     assert [kind(name) for name in ("new", "before", "chosen")] == [KIND, KIND, "genai_development"]
+
+
+def test_the_ui_is_opened_at_the_runs_of_the_projects_experiment(client, tmp_path) -> None:
+    assert ui.page() == ""
+    shutil.copy(REPOSITORY / "params.lock.yaml", tmp_path)
+    assert ui.page() == ""
+    place = experiment_id(client, "mnist")
+    assert ui.page() == f"/#/experiments/{place}/runs?workflowType=machine_learning"
 
 
 def test_a_name_that_mlflow_refuses_is_refused_before_anything_runs(called) -> None:

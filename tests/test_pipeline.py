@@ -207,7 +207,7 @@ def test_dvc_shows_metrics_and_plots(repro):
     assert (shown.returncode, shown.stderr) == (0, "")  # nor a word of plots of other tasks
     for plot in (b"confusion", b"train_loss", b"val_score", b"tpr", b"precision", b"confidence"):
         assert plot in page.read_bytes()
-    assert b"hit_rate" not in page.read_bytes()
+    assert b'"field": "hit_rate"' not in page.read_bytes()
 
 
 def test_a_missing_output_names_the_stage_that_makes_it(project, called):
