@@ -30,7 +30,7 @@ def named(client: Any, uri: str | None) -> Any:
     versions = sorted(int(one.version) for one in client.search_model_versions(f"name='{name}'"))
     aliases = sorted(client.get_registered_model(name).aliases.items()) if versions else ()
     known = ", ".join([*map(str, versions), *(f"{alias} (is {version})" for alias, version in aliases)])
-    way = f"Name one of them, such as models:/{name}/{versions[-1]}" if versions and not alias else ""
+    way = f"Type one of them, such as models:/{name}/{versions[-1]}" if versions and not alias else ""
     raise RegistryError(
         f"there is no {uri} at {shown_uri()}; of {name} there are: {known or 'no versions'}.\n"
         f"{way or 'Type: dvc repro && ratchet promote'}"
