@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from pipeline.config.arguments import chosen
@@ -67,21 +68,26 @@ def served(config: Config, options: argparse.Namespace, arguments: list[str]) ->
     atexit.register(shutil.rmtree, numbers, ignore_errors=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(numbers)  # read when its package is imported
 
-    import uvicorn
-    from uvicorn.supervisors import Multiprocess
-
-    from pipeline.serving import app
     from pipeline.serving.service import database
     from pipeline.serving.store import Store
 
     token = paths.typed(options.token_file) if options.token_file else None
     if token is not None and not token.is_file():
         raise RatchetError(f"--token-file {options.token_file} does not exist.\nType: openssl rand -hex 32 > {token}")
-    taken = listening(options.host, options.port)
     if token is None and options.host not in LOOPBACK:
         print(f"warning: whoever reaches {options.host} may predict and label; see --token-file", file=sys.stderr)
     Store(database(config.serving)).close()  # what is wrong with it is said before anything is served
-    first(arguments)
+    with listening(options.host, options.port) as taken:
+        first(arguments)
+        return answer(config, options, token, taken)
+
+
+def answer(config: Config, options: argparse.Namespace, token: Path | None, taken: socket.socket) -> int:
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    from pipeline.serving import app
+
     given = {"serving": config.serving.model_dump(mode="json"), "model": config.registry.model, "host": options.host}
     given |= {"workers": options.workers, "token_file": str(token) if token else None, "main": os.getpid()}
     os.environ[app.SETTINGS] = json.dumps(given)
