@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from pipeline.config.arguments import chosen
@@ -68,10 +69,6 @@ def served(config: Config, options: argparse.Namespace, arguments: list[str]) ->
     atexit.register(shutil.rmtree, numbers, ignore_errors=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(numbers)  # read when its package is imported
 
-    import uvicorn
-    from uvicorn.supervisors import Multiprocess
-
-    from pipeline.serving import app
     from pipeline.serving.service import database
     from pipeline.serving.store import Store
 
@@ -80,11 +77,20 @@ def served(config: Config, options: argparse.Namespace, arguments: list[str]) ->
         raise RatchetError(
             f"--token-file {options.token_file} does not exist.\nType: openssl rand -hex 32 > {quoted(token)}"
         )
-    taken = listening(options.host, options.port)
     if token is None and options.host not in LOOPBACK:
         print(f"warning: whoever reaches {options.host} may predict and label; see --token-file", file=sys.stderr)
     Store(database(config.serving)).close()  # what is wrong with it is said before anything is served
-    first(arguments)
+    with listening(options.host, options.port) as taken:
+        first(arguments)
+        return answer(config, options, token, taken)
+
+
+def answer(config: Config, options: argparse.Namespace, token: Path | None, taken: socket.socket) -> int:
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    from pipeline.serving import app
+
     given = {"serving": config.serving.model_dump(mode="json"), "model": config.registry.model, "host": options.host}
     given |= {"workers": options.workers, "token_file": str(token) if token else None, "main": os.getpid()}
     os.environ[app.SETTINGS] = json.dumps(given)
