@@ -32,7 +32,7 @@ def test_a_deleted_champion_is_recorded_and_the_one_before_takes_its_place(model
     said = (
         "version 3, the champion of orders, is not in MLflow any more; version 2, the champion before, takes its place"
     )
-    assert f"warning: {said} its place (entry 4)" in done.stderr
+    assert f"warning: {said} (entry 4)" in done.stderr
     entry = last(model)
     assert (entry["action"], entry["version"], entry["champion"], entry["evidence"]["back_to"]) == ("lost", 3, 3, 2)
     assert entry["applied"]
