@@ -11,6 +11,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
+from pipeline.project.files import sha256
 from tests.conftest import Ratchet
 
 ROWS = 240
@@ -187,3 +188,40 @@ def test_row_labels_are_told_from_measures(init: Callable, name: str, values: li
     shown = init({name: values, "x": noise(), "y": words()})
     line = next(line for line in shown.splitlines() if line.startswith(f"  {name or 'column_1'} "))
     assert line.split()[1] == used
+
+
+OLD = """scenario: {scenario}
+seed: 0
+data:
+  kind: {kind}
+  name: own
+  source:
+    files: {{own.csv: {{bytes: {bytes}, sha256: {sha256}}}}}
+    mirrors: [{{url: 'file:{file}', unpack: none}}]
+  prepare:
+    format: {{name: csv, separator: ',', encoding: utf-8, header: true, skip_lines: 0}}
+    target: y
+    task: classification
+    split: {{validation: 0.15, test: 0.15, group: null, time: null}}
+    {own}
+gate: {{minimum: {{test/accuracy: baseline/majority/accuracy}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "scenario", "own"),
+    [
+        ("table", "table_dnn", "columns: [{name: x, type: number}, {name: word, type: category}]"),
+        ("text", "text_bert", "text: word"),
+    ],
+)
+def test_settings_that_init_wrote_before_compose_and_run(
+    project: Path, called: Ratchet, kind: str, scenario: str, own: str
+) -> None:
+    file = project.parent / "own.csv"
+    pl.DataFrame({"x": noise(), "word": words(ROWS, "unknown"), "y": words(ROWS, "none of these")}).write_csv(file)
+    about = {"bytes": file.stat().st_size, "sha256": sha256(file), "file": file}
+    (project / "params.yaml").write_text(OLD.format(kind=kind, scenario=scenario, own=own, **about))
+    assert called("compose").returncode == 0
+    if kind == "table":
+        assert f"{ROWS} rows in = {ROWS} kept + 0 set apart" in preprocess(called)
