@@ -116,6 +116,7 @@ def test_a_champion_whose_run_was_deleted_stays_and_it_is_recorded(model, delete
     said = delete(model.client, run)
     done = model.ratchet("history")
     assert done.returncode == 0
+    assert " note      5        5 " in done.stdout  # with what it has just recorded
     assert f"warning: version 5, the champion of orders: {said} (entry 3)" in done.stderr
     assert (last(model)["action"], last(model)["reason"], alias(model)) == ("note", said, 5)
     assert model.ratchet("rollback").stdout == "champion of orders: version 5 → 1 (entry 4)\n"

@@ -76,8 +76,8 @@ def state(client: Any, name: str, keep: bool = True) -> State:
         now = look(client, name)
     if now.loss:
         return give_up(client, name, now, keep)
-    if keep and (said := remark(client, name, now)):
-        note(client, name, now, said)
+    if keep and (said := remark(client, name, now)) and note(client, name, now, said):
+        return look(client, name)
     return now
 
 
@@ -139,20 +139,21 @@ def deleted_run(client: Any, version: Any) -> str | None:
     return f"its run {version.run_id} is deleted in MLflow"
 
 
-def note(client: Any, name: str, now: State, said: str) -> None:
-    """Told and recorded once for each champion."""
+def note(client: Any, name: str, now: State, said: str) -> bool:
+    """Tells and records it, once for each champion; whether it did."""
     notes = [(each.version, each.reason) for each in now.chain.counting if each.action == "note"]
     if (now.champion, said) in notes:
-        return
+        return False
     try:
         entry = record(client, name, now, "note", now.champion, said, {})
     except Overtaken:  # whoever looks next sees what there is then
-        return
+        return False
     except unreachable() as error:
         if not is_denial(error):
             raise
-        return
+        return False
     print(f"warning: version {now.champion}, the champion of {name}: {said} (entry {entry.number})", file=sys.stderr)
+    return True
 
 
 def current(client: Any, name: str) -> tuple[Any | None, State | None]:
