@@ -84,7 +84,7 @@ TYPED = {
     "MLFLOW_TRACKING_URI={shlex.quote(uri)} {command}": "row 42: a deleted experiment",
     "mlflow experiments restore --experiment-id {found.experiment_id}": "row 42: a deleted experiment",
     "mkdir {aside} && mv {shlex.join((str(file) for file in beside if file.exists()))} {aside}": "row 42: no database",
-    "{moved(database)} && rm -f .ratchet/journal/*/{sync.beside('', 'shipped.json').name} && ratchet sync": (
+    "{put_aside(database)} && rm -f .ratchet/journal/*/{sync.beside('', 'shipped.json').name} && ratchet sync": (
         "row 42: no database"
     ),
     "mlflow db upgrade {address}": "not typed: it needs a database that an older MLflow made; a copy is made before",
@@ -92,7 +92,14 @@ TYPED = {
     "  dvc repro && ratchet promote": "tests/test_own.py::test_",
     "dvc repro && ratchet promote": "tests/test_pipeline.py::test_",
     "grep -l {mlflow_id} .ratchet/journal/*/shipped-*.json | xargs rm && ratchet sync": "tests/test_tracking.py::test_",
-    "mlflow runs restore --run-id {mlflow_id} && ratchet sync": "tests/test_tracking.py::test_",
+    "MLFLOW_TRACKING_URI={redact(client.tracking_uri)} mlflow runs restore --run-id {mlflow_id}": (
+        "tests/test_tracking.py::test_"
+    ),
+    "MLFLOW_TRACKING_URI={uri} mlflow experiments restore --experiment-id {experiment}": "row 42: a deleted experiment",
+    "ratchet sync && dvc repro && ratchet promote": "tests/test_moved.py::test_",
+    "ratchet register && ratchet promote": "tests/test_moved.py::test_",
+    "dvc repro && ratchet promote'}": "tests/test_moved.py::test_",
+    "rm -rf .venv && make install": "not typed: it installs everything anew",
     "ratchet rollback --to {champion}": LEDGER,
     "ratchet rollback --to {version}": LEDGER,
     "ratchet promote --version {alias}": LEDGER,
@@ -127,7 +134,19 @@ TYPED = {
     "ratchet feedback --retrain": "tests/test_circle.py::test_",
     "ratchet feedback: error: {redact(str(error))}": PROSE,
     "ratchet init --data {shlex.quote(source.folder)}": "tests/test_folders.py::test_",
-    "ratchet init --data {path} --target COLUMN": FILL_IN,
+    "ratchet init --data {quoted(path)} --target COLUMN": FILL_IN,
+    "ratchet init --kind images with its folder": FILL_IN,
+    "--task classification, or name another column": SETTING,
+    "--task regression": SETTING,
+    "date, format: '{form}'}": "tests/test_dates.py::test_init_says_how_to_choose_and_preprocess_obeys",
+    "python -m zipfile -e {quoted(path)} unpacked, then: ratchet init --data unpacked/FILE": FILL_IN,
+    "tar -xf {quoted(path)}, then give the file that it held": FILL_IN,
+    "pip install 'ratchet-ml[excel]' (in a checkout: pip install -e '.[excel]'), or save the sheet as CSV": INSTALLS,
+    "ratchet compose && ratchet promote": "tests/test_gate.py::test_",
+    (
+        "ratchet predict: warning: {self.left} records have no prediction; {self.unusable} lists them with the reason. "
+        "The first: {self.first}"
+    ): PROSE,
     "ratchet init --data FOLDER": FILL_IN,
     "ratchet init {shlex.join(arguments)}": "a comment in params.yaml: how it was made",
     "ratchet adopt {study.study_name}{which}": "tests/test_adopt.py::test_",
@@ -138,12 +157,14 @@ TYPED = {
     "ratchet train --fresh": "tests/test_training.py::test_",
     "ratchet {verb}: error: {redact(message)}": PROSE,
     "ratchet {verb}": PROSE,
-    "ratchet serve --port {port + 1}": "not typed: another port of the same service",
+    "ratchet serve {cure}": "not typed: another port, or an address of this machine",
+    "ratchet serve: champion and token file are always read anew; other settings need a restart": PROSE,
+    "chmod u+w {quoted(path)}": "not typed: of the store's own file",
     "ratchet serve 'serving.hosts=[NAME]'": FILL_IN,
     "ratchet serve: the watcher ended with {watcher.returncode}; another one starts": PROSE,
     "ratchet serve: {problem}": PROSE,
     "openssl rand -hex 32 > {quoted(token)}": "not typed: the file does not exist, so nothing is overwritten",
-    "openssl rand -hex 32 > FILE": FILL_IN,
+    "openssl rand -hex 32 > {file}": "not typed: of an empty file; a token in it is kept",
     "rm -r {quoted(place)}": "not typed: a copy of a version, which is fetched again",
     "export NAME=VALUE": FILL_IN,
     "sweep.sampler=tpe": SETTING,

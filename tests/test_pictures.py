@@ -25,6 +25,7 @@ from pipeline.encoders import picture
 from pipeline.models import network
 from pipeline.models.bundle import Bundle
 from pipeline.project.errors import DataError
+from pipeline.serving.bodies import Limits
 from pipeline.serving.pictures import Pictures
 from tests.conftest import REPOSITORY
 
@@ -168,7 +169,7 @@ def test_what_is_transparent_lies_on_the_colour_of_the_encoder_and_nothing_else_
 
 def test_a_service_sees_what_the_net_learned() -> None:
     encoder = WHITE | {"task": "classification", "labels": ["a", "b"], "shape": [3, 12, 12]}
-    form = Pictures(encoder, [], 1_000_000)
+    form = Pictures(encoder, [], Limits(records=10, characters=1000, pixels=1_000_000, side=10_000))
     for content in (TRANSPARENT["RGBA"](), TRANSPARENT["palette with alphas"](), DEPTHS["16 bits, PNG"]()):
         np.testing.assert_array_equal(form.picture(content), picture.read(content, encoder))
         assert form.picture(content).mean() < 230

@@ -101,6 +101,9 @@ def without_odd_json(utf8: Path, copy: Path) -> dict[int, tuple[str, str]]:
 def batches(table: Table, odd: dict[int, tuple[str, str]], start: int = 0) -> Iterator[Batch]:
     """From the row `start` on; `odd`: row → the reason for which its line was left blank, and the line."""
     frame = table.frame.slice(start) if start else table.frame
+    if table.format.name in ("jsonl", "json"):  # a list, in the text that the file has of it
+        lists = [name for name, dtype in table.schema.items() if dtype.base_type() == pl.List]
+        frame = frame.with_columns(pl.col(lists).list.first()) if lists else frame
     size = min(ROWS, max(AT_ONCE, CELLS // len(table.names)))
     for records in frame.collect_batches(chunk_size=size, maintain_order=True):
         names = pl.Series("row", range(start, start + len(records)))

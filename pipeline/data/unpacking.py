@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipeline.data import archives
 from pipeline.project.errors import DataError
+from pipeline.project.files import quoted
 
 ZIP, TAR, OLD_EXCEL = b"PK\x03\x04", b"ustar", b"\xd0\xcf\x11\xe0"
 LEAST = 1 << 26  # bytes that any packed file of one's own may have, however small it is
@@ -39,7 +40,9 @@ def unpack(path: Path, scratch: Path) -> Path:
 
 def refuse_tar(path: Path, first: bytes) -> None:
     if first[257:262] == TAR:
-        raise DataError(f"{path} is a tar; a table is one file.\nType: tar -xf {path}, then give the file that it held")
+        raise DataError(
+            f"{path} is a tar; a table is one file.\nType: tar -xf {quoted(path)}, then give the file that it held"
+        )
 
 
 def from_zip(path: Path, scratch: Path) -> Path:
@@ -53,7 +56,7 @@ def from_zip(path: Path, scratch: Path) -> Path:
         listed = ", ".join(sorted(names)[:10]) or "none"
         raise DataError(
             f"{path} holds {len(names)} files ({listed}); a table is one file.\n"
-            f"Type: python -m zipfile -e {path} unpacked, then: ratchet init --data unpacked/FILE"
+            f"Type: python -m zipfile -e {quoted(path)} unpacked, then: ratchet init --data unpacked/FILE"
         )
     try:
         found = archives.extract(path, names, scratch)[names[0]]

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DisconnectionError
 
 from pipeline.project.errors import StoreError
+from pipeline.project.files import quoted
 
 GONE = "Put it back, with its -wal if it was moved, without if it is a backup; or begin with an empty one: touch {file}"
 LOG_GONE = "What it held was saved as far as possible. Stop all that use it, then start the service anew"
@@ -71,7 +72,7 @@ def require_there(connection: Connection) -> None:
 
 def require_writable(path: str) -> None:
     if not os.access(path, os.W_OK) and found(path):
-        raise StoreError(f"the feedback store {path} is read-only.\nType: chmod u+w {path}", "it is read-only")
+        raise StoreError(f"the feedback store {path} is read-only.\nType: chmod u+w {quoted(path)}", "it is read-only")
 
 
 def gone(path: str) -> StoreError:

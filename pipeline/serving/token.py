@@ -18,7 +18,7 @@ class Token:
         self.seen = self.state()
         text = self.file.read_text(encoding="utf-8") if self.file else given
         if not text.strip():
-            raise RatchetError(EMPTY.format(file=self.file or "FILE"))
+            raise RatchetError(EMPTY.format(file=quoted(self.file) if self.file else "FILE"))
         self.token = text.strip().encode()
 
     def now(self) -> bytes:
