@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from pipeline.project.errors import RatchetError
+from pipeline.project.files import quoted
 
 EMPTY = "the token is empty; it has to be a line of text.\nType: openssl rand -hex 32 > {file}"
 
