@@ -26,33 +26,12 @@ BEFORE = Path("params.yaml.before-init")
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "ratchet init", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", required=True, help="a table's file, or a folder of class folders of pictures")
-    parser.add_argument("--target", help="the column to predict")
-    parser.add_argument("--kind", choices=["table", "text", "images"], help="default: as the data looks")
-    parser.add_argument("--task", choices=["classification", "regression"], help="default: as the target looks")
-    parser.add_argument("--text", help="the column of texts, for --kind text; default: the longest")
-    parser.add_argument("--group", help="a column: rows of one value stay on one side of the split")
-    parser.add_argument("--time", help="a column: the latest rows are test, those before validation")
-    parser.add_argument(
-        "--missing", action="append", default=[], help="a word or number that stands for a missing cell"
-    )
-    parser.add_argument(
-        "--header",
-        action=argparse.BooleanOptionalAction,
-        help="whether the first row names the columns; default: as it looks",
-    )
-    parser.add_argument("--name", help="under which models are registered; default: the file's name")
-    options = parser.parse_args(arguments)
-
+    options = read_options(arguments)
     path = paths.typed(options.data)
     kind = options.kind or ("text" if options.text else None)
     if not path.exists():
         raise DataError(f"--data {options.data}: there is no such file or folder")
-    name = mend_name(options.name or path.stem)
-    command = f"ratchet init {shlex.join(arguments)}"
+    name, command = mend_name(options.name or path.stem), f"ratchet init {shlex.join(arguments)}"
     if path.is_dir() or kind == "images":
         proposed = picture_proposal.of_images(path, name)
         print(proposed.shown)
@@ -66,15 +45,35 @@ def main(arguments: list[str]) -> None:
         print(proposed.shown)
         with settings_kept():
             write_rehearsed(proposed.params, command, path)
-        if proposed.params["data"]["kind"] == "text" and (
-            said := vocabulary.foreign(path, proposed.params["data"]["prepare"])
-        ):
+        data = proposed.params["data"]
+        if data["kind"] == "text" and (said := vocabulary.foreign(path, data["prepare"])):
             print(loud(said))
     for warning in proposed.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     scenario = proposed.params["scenario"]
     print(f"{paths.PARAMS}: scenario {scenario}, data {name}. Correct it where it is wrong. Then type:")
     print("  dvc repro && ratchet promote")
+
+
+def read_options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        "ratchet init", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", required=True, help="a table's file, or a folder of class folders of pictures")
+    parser.add_argument("--target", help="the column to predict")
+    parser.add_argument("--kind", choices=["table", "text", "images"], help="default: as the data looks")
+    parser.add_argument("--task", choices=["classification", "regression"], help="default: as the target looks")
+    parser.add_argument("--text", help="the column of texts, for --kind text; default: the longest")
+    parser.add_argument("--group", help="a column: rows of one value stay on one side of the split")
+    parser.add_argument("--time", help="a column: the latest rows are test, those before validation")
+    parser.add_argument("--missing", action="append", default=[], help="a word or number that means a missing cell")
+    parser.add_argument(
+        "--header",
+        action=argparse.BooleanOptionalAction,
+        help="whether the first row names the columns; default: as it looks",
+    )
+    parser.add_argument("--name", help="under which models are registered; default: the file's name")
+    return parser.parse_args(arguments)
 
 
 def write_rehearsed(params: dict[str, Any], command: str, file: Path) -> None:

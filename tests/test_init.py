@@ -177,6 +177,7 @@ def test_one_class_of_nearly_all_is_judged_by_its_loss(project: Path, init: Call
         ("rownames", [i + i // 3 + 1 for i in range(ROWS)], "ignore"),
         ("index", list(range(0, 2 * ROWS, 2)), "ignore"),
         ("", [i + i // 5 + 1 for i in range(ROWS)], "ignore"),
+        ("x", list(range(0, 2 * ROWS, 2)), "number"),
         ("year", [1800 + i for i in range(ROWS)], "number"),
         ("time", list(range(1, ROWS + 1)), "number"),
         ("", [35 + i * 7 % ROWS for i in range(ROWS)], "number"),
@@ -185,7 +186,7 @@ def test_one_class_of_nearly_all_is_judged_by_its_loss(project: Path, init: Call
 def test_row_labels_are_told_from_measures(init: Callable, name: str, values: list[int], used: str) -> None:
     if name == "" and used == "number":
         values = [value + (value > 100) for value in values]  # ages, of which none comes twice
-    shown = init({name: values, "x": noise(), "y": words()})
+    shown = init({name: values, "z": noise(), "y": words()})
     line = next(line for line in shown.splitlines() if line.startswith(f"  {name or 'column_1'} "))
     assert line.split()[1] == used
 

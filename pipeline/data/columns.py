@@ -16,7 +16,7 @@ MANY = 1000  # values of a category
 LOOK = 10_000  # rows in which the form of dates is looked for
 YEARS = (1500, 2200)  # whole numbers within may be years, one after the other
 FREE_TEXT, GROUP, ID = "free text", "an id that comes back", "an id: nearly all values are different"
-UNNAMED = re.compile(r"^column_\d+$|^unnamed|^x$|^$", re.IGNORECASE)
+UNNAMED = re.compile(r"^column_\d+$|^[Uu]nnamed|^X$|^$")  # as we, pandas and R name what has no name
 LABEL = re.compile(
     r"(^|[_\W])(id|uuid|guid|index|idx|key|no|nr|row|row_?(names?|num(ber)?|no|nr))$|[a-z]I[dD]$|编号|序号",
     re.IGNORECASE,

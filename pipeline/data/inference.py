@@ -12,7 +12,7 @@ from pipeline.config.data import FileFormat
 from pipeline.data import suspicions, targets
 from pipeline.data.columns import FREE_TEXT, GROUP, Found, column_of, repeated
 from pipeline.data.profile import Profile, profile
-from pipeline.data.reading import open_table, ragged
+from pipeline.data.reading import Table, open_table, ragged
 from pipeline.data.sniffing import look
 from pipeline.encoders import cells
 from pipeline.encoders.frames import nearest
@@ -54,13 +54,7 @@ def infer(
     form, notes = look(path, header)
     with tempfile.TemporaryDirectory(prefix="ratchet-") as scratch:
         table = open_table(path, form, Path(scratch))
-        if target is None or target not in table.names:
-            given = "no target was given" if target is None else f"{path} has no column {target!r}"
-            if len(table.names) == 1 and form.name == "csv":
-                given += ": its lines were not cut, since no comma, semicolon, tab, bar or blanks do so alike"
-            raise DataError(
-                f"{given}{nearest(target or '', table.names)}\nType: ratchet init --data {quoted(path)} --target COLUMN"
-            )
+        require_target(path, table, target)
         by_name = {one.name: one for one in profile(table, marks)}
         plain = by_name.pop(target)
         wanted, target_marks = targets.with_classes(table, plain, marks)
@@ -71,10 +65,7 @@ def infer(
     met = {mark.lower(): rows for mark, rows in plain.marks}
     goal = targets.target_of(wanted, path, task)
     columns = [column_of(one, table.names[0] == one.name) for one in by_name.values()]
-    texts = {one.name: by_name[one.name].bytes for one in columns if one.reason.startswith(FREE_TEXT)}
-    if kind == "text" and not texts:
-        texts = {one.name: one.bytes for one in by_name.values() if one.dtype == pl.String}
-    text = max(texts, key=texts.get, default=None)
+    text = longest_text(columns, by_name, kind)
     kind = kind or ("text" if text and all(one.type == "ignore" for one in columns) else "table")
     refuse_useless(path, kind, columns, text)
     pairs = [(one, by_name[one.name]) for one in columns] if kind == "table" else []
@@ -100,6 +91,25 @@ def infer(
         warnings=[*targets.doubts(wanted, goal, met, target_marks), *suspicions.giveaways(pairs, wanted, goal)],
         outliers=suspicions.outliers(pairs),
     )
+
+
+def require_target(path: Path, table: Table, target: str | None) -> None:
+    if target in table.names:
+        return
+    given = "no target was given" if target is None else f"{path} has no column {target!r}"
+    if len(table.names) == 1 and table.format.name == "csv":
+        given += ": its lines were not cut, since no comma, semicolon, tab, bar or blanks do so alike"
+    raise DataError(
+        f"{given}{nearest(target or '', table.names)}\nType: ratchet init --data {quoted(path)} --target COLUMN"
+    )
+
+
+def longest_text(columns: list[Found], by_name: dict[str, Profile], kind: str | None) -> str | None:
+    """The column of free text whose cells are the longest; of texts alone any column of words will do."""
+    texts = {one.name: by_name[one.name].bytes for one in columns if one.reason.startswith(FREE_TEXT)}
+    if kind == "text" and not texts:
+        texts = {one.name: one.bytes for one in by_name.values() if one.dtype == pl.String}
+    return max(texts, key=texts.get, default=None)
 
 
 def words_for_missing(pairs: list[tuple[Found, Profile]], marks: Sequence[str]) -> list[str]:
