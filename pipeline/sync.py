@@ -68,13 +68,15 @@ def complete(client: Any, run_id: str, count: int) -> bool:
     except RegistryError as error:
         print(f"run {run_id[:12]}: {redact(str(error))}", file=sys.stderr)
         return False
-    refused = sync.refused(run_id)
+    refused, unreadable, file = sync.refused(run_id), sync.unreadable(run_id), sync.beside(run_id, "refused.jsonl")
     if count:
-        print(f"run {run_id[:12]}: {count - len(refused)} points and files → MLflow run {mlflow_id}")
+        sent = max(0, count - len(refused) - len(unreadable))
+        print(f"run {run_id[:12]}: {sent} points and files → MLflow run {mlflow_id}")
+    if unreadable:
+        print(f"  lines of its journal that are damaged: {len(unreadable)}; they are kept in {file}", file=sys.stderr)
     for line in refused[:SHOWN]:
         name = next(iter(line.get("values", {})), line.get("name", line.get("text")))
         print(f"  refused: {line['kind']} {name!r}: {line['refused']}", file=sys.stderr)
     if refused:
-        file = sync.beside(run_id, "refused.jsonl")
         print(f"  {len(refused)} refused, and kept in {file}\n  To try them again, type: ratchet sync", file=sys.stderr)
     return not refused

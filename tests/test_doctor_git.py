@@ -101,6 +101,11 @@ def moved_worktree(project: Path) -> None:
     (project / ".git").write_text("gitdir: /nowhere/.git/worktrees/mine\n")
 
 
+def unbranched(project: Path) -> None:
+    git(project, "pack-refs", "--all")
+    garble(project, "packed-refs", None)
+
+
 def no_folder(project: Path) -> None:
     git(project, "pack-refs", "--all")
     shutil.rmtree(project / ".git/refs")  # as a copy that leaves out empty folders
@@ -113,7 +118,7 @@ FAULTS = {  # how, what is said, whether the history is back when the advice was
     "an empty HEAD": (lambda p: garble(p, "HEAD"), "HEAD is damaged", True),
     "an empty branch": (lambda p: branch(p).write_text(""), "is damaged; the last commit", True),
     "a branch of zeros": (lambda p: branch(p).write_text("\0" * 41), "is damaged; the last commit", True),
-    "no branch": (lambda p: garble(p, "packed-refs", None), "is damaged; the last commit", True),
+    "no branch": (unbranched, "is damaged; the last commit", True),
     "settings of rubbish": (lambda p: garble(p, "config", "[core\nx"), "config can't be read", True),
     "an index of zeros": (lambda p: garble(p, "index", "\0" * 4000), "index is damaged", True),
     "an index cut off": (lambda p: garble(p, "index", "DIRC"), "index is damaged", True),

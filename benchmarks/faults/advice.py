@@ -1,9 +1,6 @@
 """Row 42: what Ratchet says to type is typed where it is said: it cures, and nothing of the user's is lost."""
 
-import contextlib
-import io
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -18,10 +15,8 @@ import yaml
 
 from benchmarks.faults import projects
 from benchmarks.faults.row import Row
-from pipeline.__main__ import main
-from pipeline.diagnosis import tracker
 from tests import runs, test_doctor, test_doctor_git
-from tests.conftest import REPOSITORY, lean
+from tests.conftest import lean
 from tests.test_doctor import cached, conflict, flip
 
 NAME = "anna's project"  # a path that a shell takes apart unless it is quoted
@@ -159,12 +154,13 @@ def typed(project: Path, command: str) -> None:
 
 
 def said(project: Path, verb: tuple[str, ...]) -> tuple[int, str, str]:
-    """Of a verb in this process: its exit code, what it printed, and on standard error."""
-    out, err = io.StringIO(), io.StringIO()
-    os.chdir(project)
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = main(list(verb))
-    return code, out.getvalue(), err.getvalue()
+    """Of a verb: its exit code, what it printed, and on standard error. A busy machine is no fault."""
+    patient = "import sys\nfrom pipeline.__main__ import main\nfrom pipeline.diagnosis import tracker\n"
+    patient += "tracker.PATIENCE = 60\nsys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", patient, *verb]
+    environment = lean(PYTHONPATH=str(project), PYTHONDONTWRITEBYTECODE="1")
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
 
 
 def advised(project: Path, verb: tuple[str, ...]) -> list[str]:
@@ -200,21 +196,17 @@ def lost(project: Path, before: set[tuple[str, str]], faulty: set[tuple[str, str
 
 
 def attempt(folder: Path, seed: int) -> None:
-    tracker.PATIENCE = 60  # seconds: a busy machine is no fault
     name = list(SITUATIONS)[seed]
     situation, project = SITUATIONS[name], at_its_place()
     before = set(mine(project))
     situation.inject(project)
     faulty = set(mine(project))
-    try:
-        advice = advised(project, situation.verb)
-        assert advice, f"{name}: nothing is said"
-        for one in advice:
-            print(f"  {name}: {one}", file=sys.stderr, flush=True)
-            typed(project, one)
-        left = advised(project, situation.verb)
-    finally:
-        os.chdir(REPOSITORY)
+    advice = advised(project, situation.verb)
+    assert advice, f"{name}: nothing is said"
+    for one in advice:
+        print(f"  {name}: {one}", file=sys.stderr, flush=True)
+        typed(project, one)
+    left = advised(project, situation.verb)
     assert not left, f"{name}: {advice} did not help: {left}"
     assert not (gone := lost(project, before, faulty)), f"{name}: {advice} took {gone}"
 

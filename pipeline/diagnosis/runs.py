@@ -43,20 +43,15 @@ def begun(run_id: str) -> bool:
 
 def set_aside(run_id: str) -> Iterator[Finding]:
     """Lines that are damaged on disk, and those that the server refuses."""
-    refused = sync.refused(run_id)
-    damaged = sum(line["kind"] == "damaged" for line in refused)
-    damaged += sum(line["kind"] == "damaged" for line, _ in lines(run_id, sync.shipped(run_id)["offset"]))
-    if damaged:
-        text = f"run {run_id[:12]}: {counted(damaged, 'line')} of its journal can't be read any more"
-        typed = f"ratchet sync   (ships all others, and keeps these in {sync.beside(run_id, 'refused.jsonl')})"
-        yield problem("journals", text, typed)
-    if others := [line for line in refused if line["kind"] != "damaged"]:
-        text = f"run {run_id[:12]}: the server refuses {counted(len(others), 'value')}: {others[0].get('refused')}"
-        yield problem(
-            "refused",
-            text,
-            f"less {quoted(sync.beside(run_id, 'refused.jsonl'))}   (once more: ratchet sync)",
-        )
+    file, lost = sync.beside(run_id, "refused.jsonl"), "of its journal can't be read any more"
+    if damaged := sum(line["kind"] == "damaged" for line, _ in lines(run_id, sync.shipped(run_id)["offset"])):
+        text = f"run {run_id[:12]}: {counted(damaged, 'line')} {lost}"
+        yield problem("journals", text, f"ratchet sync   (ships all others, and keeps these in {file})")
+    if known := len(sync.unreadable(run_id)):
+        yield note("journals", f"run {run_id[:12]}: {counted(known, 'line')} {lost}; kept in {file}")
+    if refused := sync.refused(run_id):
+        text = f"run {run_id[:12]}: the server refuses {counted(len(refused), 'value')}: {refused[0].get('refused')}"
+        yield problem("refused", text, f"less {quoted(file)}   (once more: ratchet sync)")
 
 
 def unshipped(count: int, runs_of: int) -> Finding:

@@ -1,6 +1,6 @@
 """What a cell of a table says: a number, a moment, a category or nothing; alike in files and in served records."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -27,6 +27,8 @@ COMPACT = "%Y%m%d"
 LATEST = 2069  # by %y, where POSIX has 69 to 99 of the last century; Polars has 70 to 99
 
 NAN = float("nan")
+FEW = 10_000  # rows up to which columns are read as one: each call costs more than its cells
+Way = tuple[str, str | list[str] | None]  # a column's type, and the form of its cells
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,28 @@ def read(kind: str, cells: pl.Series, form: str | list[str] | None = None, marks
     if kind == "category":
         return category(cells, known)
     return number(cells, form, known) if kind == "number" else moment(cells, form, known)
+
+
+def read_frame(frame: pl.DataFrame, ways: Mapping[str, Way], marks: Sequence[str] = MISSING) -> pl.DataFrame:
+    """Each of the columns `ways` as `read` gives it; those that are read alike at once, where they are short."""
+    alike: dict[tuple[str, str, pl.DataType], list[str]] = {}
+    for name, (kind, form) in ways.items():
+        alike.setdefault((kind, repr(form), frame.schema[name]), []).append(name)
+    found: dict[str, pl.Series] = {}
+    for names in alike.values():
+        kind, form = ways[names[0]]
+        for some in chunked(names, len(frame)):
+            texts = pl.concat([frame[name] for name in some])
+            cells = read(kind, texts, form, marks)
+            for place, name in enumerate(some):
+                found[name] = cells.slice(place * len(frame), len(frame)).alias(name)
+    return pl.DataFrame([found[name] for name in ways])
+
+
+def chunked(names: list[str], rows: int) -> Iterator[list[str]]:
+    """So many of the names that their columns together have FEW rows; one where a column has more."""
+    size = max(1, FEW // max(1, rows))
+    return (names[start : start + size] for start in range(0, len(names), size))
 
 
 def is_text(dtype: pl.DataType) -> bool:

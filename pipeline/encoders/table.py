@@ -47,10 +47,9 @@ def marks_of(encoder: dict[str, Any]) -> Sequence[str]:
 
 def read(encoder: dict[str, Any], records: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The encoder's columns as given, and as cells.read gives them."""
-    columns, marks = encoder["columns"], marks_of(encoder)
-    frame = frames.frame(records, [column["name"] for column in columns])
-    parsed = [cells.read(column["type"], frame[column["name"]], column.get("format"), marks) for column in columns]
-    return frame, pl.DataFrame(dict(zip(frame.columns, parsed, strict=True)))
+    ways = {column["name"]: (column["type"], column.get("format")) for column in encoder["columns"]}
+    frame = frames.frame(records, list(ways))
+    return frame, cells.read_frame(frame, ways, marks_of(encoder))
 
 
 def unusable(encoder: dict[str, Any], frame: pl.DataFrame, parsed: pl.DataFrame) -> Iterator[tuple[int, str]]:

@@ -78,10 +78,20 @@ def waiting(run_id: str) -> int:
     return sum(len(line.get("values", [0])) for line, _ in rest) + len(refused(run_id))
 
 
-def refused(run_id: str) -> list[dict[str, Any]]:
-    """What this server will not take: the lines, each of one value and with the reason."""
+def set_aside(run_id: str) -> list[dict[str, Any]]:
+    """What did not arrive: the lines, each of one value and with the reason."""
     file = beside(run_id, "refused.jsonl")
     return [lines.parsed(line) for line in file.read_bytes().splitlines()] if file.is_file() else []
+
+
+def refused(run_id: str) -> list[dict[str, Any]]:
+    """Of what was set aside, what this server will not take; it may, another time."""
+    return [line for line in set_aside(run_id) if line["kind"] != "damaged"]
+
+
+def unreadable(run_id: str) -> list[dict[str, Any]]:
+    """The rest of it: lines that are damaged on disk, and say nothing any more."""
+    return [line for line in set_aside(run_id) if line["kind"] == "damaged"]
 
 
 def refuse(run_id: str, some: list[dict[str, Any]]) -> None:
@@ -100,13 +110,13 @@ def ship(client: Any, run_id: str, again: bool = False, wait: float = WAIT, need
             forget(run_id)
         state = identified(client, run_id)
         files = journal.folder(run_id) / "artifacts"
-        if again and (before := refused(run_id)):
+        if again and (before := set_aside(run_id)):
             refuse(run_id, delivery.send(client, state["mlflow_id"], before, files))
         ended = False
         for some, offset in chunks(run_id, state["offset"]):
             ended = ended or any(line["kind"] == "status" and line["value"] != "RUNNING" for line in some)
             if bad := delivery.send(client, state["mlflow_id"], some, files):
-                known = refused(run_id)
+                known = set_aside(run_id)
                 refuse(run_id, known + [line for line in bad if line not in known])
             state = keep(run_id, state | {"offset": offset})
         if state["creates"] > 1 and (ended or again):
