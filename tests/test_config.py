@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 from pipeline.__main__ import VERBS
 from pipeline.config import composition
+from pipeline.config.writing import parse_yaml
 
 SCENARIOS = sorted(file.stem for file in (Path(__file__).parent.parent / "conf/scenario").glob("*.yaml"))
 
@@ -102,6 +104,37 @@ def test_params_and_command_line_choose_a_group_alike(settings, project):
 
 def test_a_list_is_replaced_whole(settings):
     assert settings("model.widths=[8,4,2]")["model"]["widths"] == [8, 4, 2]
+
+
+WRITTEN = """
+numbers: [1e-3, 1e3, .5, 1., 1_000, 0x1f, 017, -.inf, .nan, 190:20:30, 1:30.5, +4, 0b11]
+texts: [2024-01-31, 2024-01-31T10:00:00Z, 1e, '1e-3', "${a}", "x: y", 0.1.2, e5]
+others: [yes, No, on, true, null, ~, {a: [b, {c: d}]}, [], {}]
+merged: {<<: {a: 1}, b: &x [1, 2], c: *x}
+1: one
+"""
+
+
+def test_settings_are_read_as_omegaconf_reads_them():
+    assert str(parse_yaml(WRITTEN)) == str(OmegaConf.to_container(OmegaConf.create(WRITTEN)))
+
+
+@pytest.mark.parametrize("text", ["a: 1\na: 2", "a: {b: 1, b: 2}"])
+def test_a_setting_that_stands_twice_is_a_mistake(project, called, text):
+    (project / "params.yaml").write_text(f"scenario: mnist_mlp\n{text}\n")
+    done = called("compose")
+    assert done.returncode == 1
+    assert "found duplicate key" in done.stderr
+
+
+@pytest.mark.parametrize("length", [5, 500])
+def test_a_list_of_any_length_can_be_referred_to_and_its_entries_be_overridden(project, monkeypatch, length):
+    monkeypatch.chdir(project)
+    leaves = [("scenario", "mnist_mlp"), ("model.widths", [3] * length), ("tracking.same", "${model.widths}")]
+    settings, _ = composition.settled(leaves)
+    assert settings["model"]["widths"] == settings["tracking"]["same"] == [3] * length
+    settings, _ = composition.settled([*leaves, ("model.widths[2]", 7)])
+    assert settings["model"]["widths"] == settings["tracking"]["same"] == [3, 3, 7, *[3] * (length - 3)]
 
 
 def test_the_hash_is_of_what_decides_the_model(project, monkeypatch):

@@ -11,7 +11,7 @@ import yaml
 from pipeline.data.inference import infer
 from pipeline.data.proposal import prepare_defaults
 from pipeline.encoders import numerals
-from pipeline.encoders.cells import read
+from pipeline.encoders.cells import read, read_frame
 from pipeline.encoders.table import encode
 
 READ = [
@@ -50,16 +50,40 @@ FORMS = [
 ]
 
 
+def chosen(texts: list[str], comma: bool) -> tuple[str | None, str | None]:
+    (tally,) = numerals.tally(pl.Series(texts), np.zeros(len(texts), int), 1)
+    return numerals.choose(tally, comma)
+
+
 @pytest.mark.parametrize(("texts", "form", "rival"), FORMS)
 def test_the_form_of_a_column_is_that_of_all_its_cells(texts: list[str], form: str | None, rival: str | None) -> None:
-    found = numerals.choose(numerals.tally(pl.Series(texts)), comma=False)
+    found = chosen(texts, comma=False)
     assert found[0] == form
     assert rival is None or found[1] == rival
 
 
 def test_decimal_commas_are_likelier_beside_semicolons() -> None:
-    texts = pl.Series(["1,234", "5,678"])
-    assert numerals.choose(numerals.tally(texts), comma=True) == ("1.234,5", "1,234.5")
+    assert chosen(["1,234", "5,678"], comma=True) == ("1.234,5", "1,234.5")
+
+
+def test_columns_that_are_counted_together_are_judged_each_by_itself() -> None:
+    columns = [texts for texts, _, _ in FORMS]
+    place = np.repeat(np.arange(len(columns)), [len(texts) for texts in columns])
+    tallies = numerals.tally(pl.Series([text for texts in columns for text in texts]), place, len(columns))
+    together = [numerals.choose(tally, comma=False) for tally in tallies]
+    assert together == [chosen(texts, comma=False) for texts in columns]
+
+
+def test_columns_that_are_read_together_read_as_each_by_itself() -> None:
+    words = ["1.5", " 7.0", "?", "true", "TRUE", "", None, "1.234,5", "45 %", "2024-01-31", "31.01.24", "inf", "-999"]
+    given = {f"texts {i}": pl.Series(np.roll(words, i).tolist()) for i in range(3)}
+    given |= {"whole": pl.Series(range(13)), "real": pl.Series([float("nan"), *range(12)])}
+    given |= {"choice": pl.Series([str(i % 2) for i in range(13)], dtype=pl.Categorical)}
+    marks = ["?", "-999"]
+    for way in [("number", None), ("number", "1.234,5"), ("category", None), ("date", ["%d.%m.%y"])]:
+        read_alone = {name: read(way[0], cells, way[1], marks) for name, cells in given.items()}
+        together = read_frame(pl.DataFrame(given), dict.fromkeys(given, way), marks)
+        assert together.equals(pl.DataFrame(read_alone))
 
 
 @pytest.mark.parametrize("text", ["-999", " -999.0 ", -999, -999.0, "unknown", "Unknown", "inf", None])

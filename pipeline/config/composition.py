@@ -1,5 +1,6 @@
 """One function makes every config: conf/ as Hydra composes it, then params.yaml, then overrides."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,8 @@ from pipeline.config.writing import keep_environment, parse_yaml
 from pipeline.project import paths
 from pipeline.project.errors import ConfigError
 
+LONG = 100  # entries of a list
+
 
 def compose(overrides: Sequence[str] = ()) -> Config:
     """The config of conf/ + params.yaml + `overrides` (Hydra's grammar), or one ConfigError with every mistake."""
@@ -36,12 +39,36 @@ def settled(leaves: list[tuple[str, Any]]) -> tuple[dict[str, Any], Any]:
     choices, leaves = split_choices(leaves)
     space = compose_groups(choices)
     known = OmegaConf.to_container(space)
+    leaves, long = stood_in(leaves)
     for key, value in leaves:
         try:
             OmegaConf.update(space, key, value, merge=False, force_add=True)
         except OmegaConfBaseException:
             raise ConfigError(f"{key}={value!r}: {key.rpartition('.')[0]} is one value, it has no parts") from None
-    return resolve(space), known
+    return replaced(resolve(space), long), known
+
+
+def stood_in(leaves: list[tuple[str, Any]]) -> tuple[list[tuple[str, Any]], dict[str, Any]]:
+    """The leaves, with a word for each long list that refers to nothing; and those, by their words.
+
+    OmegaConf takes seconds for the columns of a wide table.
+    """
+    keys, long, found = [key for key, _ in leaves], {}, []
+    for key, value in leaves:
+        plain = isinstance(value, list) and len(value) > LONG and "${" not in json.dumps(value, default=str)
+        if plain and not any(other.startswith((f"{key}.", f"{key}[")) for other in keys):
+            word = f"the list {key} ({len(long)})"
+            long[word], value = value, word
+        found.append((key, value))
+    return found, long
+
+
+def replaced(tree: Any, long: dict[str, Any]) -> Any:
+    if isinstance(tree, dict):
+        return {key: replaced(value, long) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [replaced(value, long) for value in tree]
+    return long.get(tree, tree) if isinstance(tree, str) else tree
 
 
 def read_params() -> dict[str, Any]:

@@ -18,10 +18,9 @@ def fit(parsed: Parsed, settings: PrepareTable, train: np.ndarray) -> tuple[list
     """The encoder's columns and the statistics of each, of the rows that `train` (N,) bool marks."""
     columns, statistics = [], {}
     rows = pl.Series(train)
-    for column in settings.columns:
-        if column.type == "ignore":
-            continue
-        values = parsed.column(column.name).filter(rows)
+    used = {column.name: column for column in settings.columns if column.type != "ignore"}
+    for name, values in parsed.columns(list(used)):
+        column, values = used[name], values.filter(rows)
         made = category(values, settings) if column.type == "category" else number(column, values, parsed, settings)
         columns.append({"name": column.name, "type": column.type, **made[0]})
         statistics[column.name] = {"type": column.type, "missing": values.null_count(), **made[1]}
@@ -99,10 +98,8 @@ def category(values: pl.Series, settings: PrepareTable) -> tuple[Description, De
 def far_out(parsed: Parsed, settings: PrepareTable, train: np.ndarray) -> np.ndarray:
     """(N,) bool: the rows of train with a number beyond the bounds that data.prepare.outlier_iqr sets."""
     found = np.zeros(len(train), bool)
-    for column in settings.columns:
-        if column.type != "number":
-            continue
-        values = parsed.column(column.name).to_numpy()
+    for _, numbers in parsed.columns([column.name for column in settings.columns if column.type == "number"]):
+        values = numbers.to_numpy()
         given = values[train & ~np.isnan(values)]
         if len(given):
             low, high = bounds(given, settings)

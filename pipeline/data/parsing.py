@@ -22,6 +22,7 @@ from pipeline.project.errors import DataError
 # No column's name begins with a blank: reading.stripped
 TARGET, GROUP, TIME, HASH, WRONG, GAP, BLANK = " target", " group", " time", " hash", " wrong", " gap", " blank"
 BATCH = 100_000  # rows
+CELLS = 1_000_000  # that are read at once
 LOOK = 10_000  # rows in which the form of dates is looked for
 MOST_QUARANTINED = 200_000  # rows that are kept whole, in memory
 
@@ -55,6 +56,12 @@ class Parsed:
 
     def column(self, name: str) -> pl.Series:
         return pl.scan_ipc(self.path).select(name).collect().to_series()
+
+    def columns(self, names: Sequence[str]) -> Iterator[tuple[str, pl.Series]]:
+        """Each of them, CELLS of them at once."""
+        for some in cells.chunked(names, self.rows, CELLS):
+            frame = pl.scan_ipc(self.path).select(some).collect()
+            yield from ((name, frame[name]) for name in some)
 
     def batches(self, names: Sequence[str]) -> Iterator[tuple[int, pl.DataFrame]]:
         """(first row, columns) of BATCH rows each."""
@@ -96,17 +103,18 @@ def parse(table: Table, settings: PrepareTable, folder: Path) -> Parsed:
     dates = forms(table, {column.name: column.format for column in settings.columns if column.type == "date"})
     numbers = {column.name: column.format for column in settings.columns if column.type == "number"}
     written = numbers | dates
-    columns = {name: reading(name, kind, written.get(name), settings.missing_marks) for name, kind in read.items()}
+    ways = {name: (kind, written.get(name)) for name, kind in read.items()}
     used = [column.name for column in settings.columns if column.type != "ignore"]
-    columns |= roles(table, settings, dates)
-    checks = checks_of(settings, columns.keys(), read)
+    columns = roles(table, settings, dates)
+    checks = checks_of(settings, [*columns, *read], read)
     wrong = pl.coalesce(pl.when(check.fails).then(pl.lit(place, pl.Int16)) for place, check in enumerate(checks))
     columns[HASH] = pl.sum_horizontal(
         pl.col(name).hash(place) for place, name in enumerate(table.names) if not schema[name].is_nested()
     )
     columns[RAGGED] = pl.col(RAGGED)
     columns[BLANK] = pl.all_horizontal(pl.col(table.names).is_null())
-    frame = table.frame.select(expression.alias(name) for name, expression in columns.items())
+    frame = table.frame.select(*read, *(expression.alias(name) for name, expression in columns.items()))
+    frame = reading_all(frame, ways, settings.missing_marks)
     gap = pl.any_horizontal(pl.col(used).is_null()) if used else pl.lit(False)
     frame = frame.with_columns(wrong.alias(WRONG), gap.alias(GAP)).drop(RAGGED)
     path = folder / "parsed.ipc"
@@ -114,6 +122,17 @@ def parse(table: Table, settings: PrepareTable, folder: Path) -> Parsed:
         frame.sink_ipc(path, record_batch_size=BATCH)
     rows = pl.scan_ipc(path).select(pl.len()).collect().item()
     return Parsed(table, path, rows, checks, written)
+
+
+def reading_all(frame: pl.LazyFrame, ways: dict[str, cells.Way], marks: Sequence[str]) -> pl.LazyFrame:
+    """cells.read_frame of some of its columns, in a stream; the others as they are."""
+    made = {name: pl.String if kind == "category" else pl.Float64 for name, (kind, _) in ways.items()}
+    schema = frame.collect_schema() | made
+
+    def read(some: pl.DataFrame) -> pl.DataFrame:
+        return pl.concat([cells.read_frame(some, ways, marks), some.drop(ways)], how="horizontal")
+
+    return frame.map_batches(read, schema=pl.Schema(schema), streamable=True)
 
 
 def reading(name: str, kind: str, form: str | list[str] | None, marks: list[str]) -> pl.Expr:
@@ -158,8 +177,10 @@ def head(table: Table, name: str) -> pl.Series:
 def forms(table: Table, wanted: dict[str, str | None]) -> dict[str, str | list[str] | None]:
     """The forms of each column of dates; DataError where day and month can't be told apart, or where they are none."""
     found = {}
+    with explained(table):
+        first = table.frame.select(list(wanted)).head(LOOK).collect()
     for name, form in wanted.items():
-        texts = head(table, name)
+        texts = first[name]
         if texts.dtype != pl.String:
             found[name] = form
             continue

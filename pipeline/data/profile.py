@@ -12,7 +12,7 @@ import polars as pl
 from pipeline.data.faults import explained
 from pipeline.data.reading import RAGGED, Table
 from pipeline.encoders import numerals
-from pipeline.encoders.cells import marks_of, read
+from pipeline.encoders.cells import FEW, chunked, marks_of, read_frame
 from pipeline.project.errors import DataError
 
 LOOK = 50_000  # rows from the beginning, for examples and for how cells are written; fewer of wide tables
@@ -110,9 +110,12 @@ def forms_of(table: Table, names: list[str], marks: Sequence[str]) -> dict[str, 
     tallies: dict[str, Counter[tuple[str, str]]] = {name: Counter() for name in names}
     missing = marks_of(tuple(marks)).words
     for batch in batches(table.frame, names):
-        for name in names:
-            texts = batch[name].drop_nulls()
-            tallies[name] += numerals.tally(texts.filter(~texts.str.strip_chars().is_in(missing)))
+        for some in chunked(names, len(batch), FEW):
+            texts = pl.concat([batch[name] for name in some])
+            given = texts.is_not_null() & ~texts.str.strip_chars().is_in(missing).fill_null(True)
+            column = np.repeat(np.arange(len(some)), len(batch))[given.to_numpy()]
+            for name, tally in zip(some, numerals.tally(texts.filter(given), column, len(some)), strict=True):
+                tallies[name] += tally
     return {name: numerals.choose(found, table.format.separator == ";") for name, found in tallies.items()}
 
 
@@ -135,10 +138,12 @@ def counts(
     """What Profile says of each column. A query of all of them takes time and memory by the square of their number."""
     if not names:
         return {}
-    found = {name: Counts(marks, forms.get(name)) for name in names}
+    found = {name: Counts() for name in names}
     for batch in batches(frame, names):
+        numbers = read_frame(batch, {name: ("number", forms.get(name)) for name in names}, marks)
+        texts = read_frame(batch, {name: ("category", None) for name in names if exact or not found[name].head}, marks)
         for name in names:
-            found[name].add(batch[name], exact)
+            found[name].add(batch[name], numbers[name], texts[name] if name in texts.columns else None)
     estimated = {} if exact else estimates(frame, names)
     return {name: one.told(estimated.get(name)) for name, one in found.items()}
 
@@ -147,8 +152,6 @@ def counts(
 class Counts:
     """Of a column, as far as it was read."""
 
-    marks: Sequence[str]
-    form: str | None  # of its numbers
     given: int = 0
     numbers: int = 0
     whole: int = 0
@@ -157,16 +160,15 @@ class Counts:
     values: list[pl.Series] = field(default_factory=list)  # hashes of the distinct ones of each batch
     head: dict[str, Any] = field(default_factory=dict)
 
-    def add(self, cells: pl.Series, exact: bool) -> None:
-        numbers = read("number", cells, self.form, self.marks)
+    def add(self, cells: pl.Series, numbers: pl.Series, texts: pl.Series | None) -> None:
+        """Cells of the file, as numbers, and where they are to be looked at as words, as categories."""
         self.given += numbers.count()
         finite = numbers.to_numpy()
         finite = finite[np.isfinite(finite)]
         self.numbers += len(finite)
         self.whole += int((finite == np.floor(finite)).sum())
         self.low, self.high = float(finite.min(initial=self.low)), float(finite.max(initial=self.high))
-        if exact or not self.head:
-            texts = read("category", cells, None, self.marks)
+        if texts is not None:
             self.values.append(texts.drop_nulls().hash().unique())
             self.head = self.head or written(cells.head(LOOK), texts.head(LOOK), numbers.head(LOOK))
 
@@ -189,13 +191,13 @@ def estimates(frame: pl.LazyFrame, names: list[str]) -> dict[str, int]:
 def written(cells: pl.Series, texts: pl.Series, numbers: pl.Series) -> dict[str, Any]:
     """How the first cells are written; `texts` are they as categories, `numbers` as numbers."""
     words = cells.dtype == pl.String
-    given, real = texts.drop_nulls(), numbers.drop_nulls()
+    given, real = texts.drop_nulls(), numbers.drop_nulls().to_numpy()
     return {
         "head": texts,
         "first": numbers,
         "zeros": (given.str.contains(r"^0\d").mean() or 0.0) if words else 0.0,
         "bytes": given.str.len_bytes().mean() or 0.0,
-        "rising": len(real) > 1 and bool((real.diff().drop_nulls() > 0).all()),
+        "rising": len(real) > 1 and bool((np.diff(real) > 0).all()),
         "marks": frequent(cells.filter(texts.is_null()).str.strip_chars()) if words else (),
         "words": frequent(texts.filter(numbers.is_nan().fill_null(False))),
     }
@@ -203,5 +205,7 @@ def written(cells: pl.Series, texts: pl.Series, numbers: pl.Series) -> dict[str,
 
 def frequent(texts: pl.Series) -> tuple[tuple[str, int], ...]:
     """The most frequent that are no blanks, and how often."""
+    if not len(texts):
+        return ()
     counts = texts.filter(texts != "").rename("text").value_counts(name="rows")
     return tuple(counts.sort(["rows", "text"], descending=[True, False]).head(MOST_WORDS).rows())

@@ -68,12 +68,13 @@ def read(kind: str, cells: pl.Series, form: str | list[str] | None = None, marks
 def read_frame(frame: pl.DataFrame, ways: Mapping[str, Way], marks: Sequence[str] = MISSING) -> pl.DataFrame:
     """Each of the columns `ways` as `read` gives it; those that are read alike at once, where they are short."""
     alike: dict[tuple[str, str, pl.DataType], list[str]] = {}
+    schema = frame.schema
     for name, (kind, form) in ways.items():
-        alike.setdefault((kind, repr(form), frame.schema[name]), []).append(name)
+        alike.setdefault((kind, repr(form), schema[name]), []).append(name)
     found: dict[str, pl.Series] = {}
     for names in alike.values():
         kind, form = ways[names[0]]
-        for some in chunked(names, len(frame)):
+        for some in chunked(names, len(frame), FEW):
             texts = pl.concat([frame[name] for name in some])
             cells = read(kind, texts, form, marks)
             for place, name in enumerate(some):
@@ -81,9 +82,9 @@ def read_frame(frame: pl.DataFrame, ways: Mapping[str, Way], marks: Sequence[str
     return pl.DataFrame([found[name] for name in ways])
 
 
-def chunked(names: list[str], rows: int) -> Iterator[list[str]]:
-    """So many of the names that their columns together have FEW rows; one where a column has more."""
-    size = max(1, FEW // max(1, rows))
+def chunked(names: Sequence[str], rows: int, most: int) -> Iterator[Sequence[str]]:
+    """So many of the names that their columns of `rows` have `most` cells together; one where a column has more."""
+    size = max(1, most // max(1, rows))
     return (names[start : start + size] for start in range(0, len(names), size))
 
 

@@ -7,6 +7,7 @@ percent around the number are no part of it: "12,5 %" is 12.5. Without one a num
 
 from collections import Counter
 
+import numpy as np
 import polars as pl
 
 FORMS = {  # the name → its thousands mark and its decimal mark, as in a regular expression
@@ -57,26 +58,39 @@ def may_be_thousands(texts: pl.Series) -> bool:
     return bool(texts.str.contains(GROUPED).any() and texts.str.contains(GROUPED_OR_SHORT).all())
 
 
-def tally(texts: pl.Series) -> Counter[tuple[str, str]]:
-    """What of these texts (String, none missing) speaks for and against each form; a Counter, to be added up.
+def tally(texts: pl.Series, column: np.ndarray, columns: int) -> list[Counter[tuple[str, str]]]:
+    """What of the texts (String, none missing) of each column speaks for and against each form; to be added up.
+
+    `column` (N,): that of each text, from 0. What is counted by form is
 
     gained and lost: cells that it reads and plain numbers do not, and the other way round; changed: that both read, but
     differently; certain: with a thousands mark and another mark after it; rival: that its rival reads differently.
     """
+    found: list[Counter[tuple[str, str]]] = [Counter() for _ in range(columns)]
+
+    def count(form: str, what: str, which: pl.Series, of: np.ndarray | None = None) -> np.ndarray:
+        """Of each column how many; of those alone that `of` (columns,) marks."""
+        rows = np.bincount(column[which.fill_null(False).to_numpy()], minlength=columns)
+        for place in np.flatnonzero(rows if of is None else rows * of):
+            found[place][form, what] = int(rows[place])
+        return rows
+
     bare = texts.str.strip_chars()
     plain = bare.cast(pl.Float64, strict=False)
     is_plain = plain.is_finite().fill_null(False)
-    found = Counter({("", "grouped"): bare.str.contains(GROUPED).sum(), ("", "plain"): is_plain.sum()})
-    found["", "whole"] = bare.str.contains(GROUPED_OR_SHORT).sum()
-    there = [form for form in FORMS if form[1] in ",." or bare.str.contains(rf"\d{FORMS[form][0]}\d").any()]
-    values = {form: parse(texts, form) for form in there}
+    count("", "plain", is_plain)
+    count("", "grouped", bare.str.contains(GROUPED))
+    count("", "whole", bare.str.contains(GROUPED_OR_SHORT))
+    marks = {form: count(form, "marks", bare.str.contains(rf"\d{FORMS[form][0]}\d")) > 0 for form in FORMS}
+    there = {form: marked | (form[1] in ",.") for form, marked in marks.items()}
+    values = {form: parse(texts, form) for form in FORMS if there[form].any()}
     for form, read in values.items():
         is_read = read.is_finite().fill_null(False)
-        found[form, "gained"] = (is_read & ~is_plain).sum()
-        found[form, "lost"] = (is_plain & ~is_read).sum()
-        found[form, "changed"] = (is_plain & is_read & (read != plain)).sum()
-        found[form, "certain"] = (is_read & texts.str.contains(rf"\d{FORMS[form][0]}\d{{3}}\D")).sum()
-        found[form, "rival"] = (read != values[RIVALS[form]]).sum()
+        count(form, "gained", is_read & ~is_plain, there[form])
+        count(form, "lost", is_plain & ~is_read, there[form])
+        count(form, "changed", is_plain & is_read & (read != plain), there[form])
+        count(form, "certain", is_read & texts.str.contains(rf"\d{FORMS[form][0]}\d{{3}}\D"), there[form])
+        count(form, "rival", read != values[RIVALS[form]], there[form])
     return found
 
 
