@@ -6,6 +6,7 @@ Keeps each row's newest result in benchmarks/results/faults.json and prints the 
 import argparse
 import importlib
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -40,6 +41,7 @@ def main() -> int:
     parser.add_argument("--tries", type=int, help="how often at most; each row knows its own number otherwise")
     parser.add_argument("--no-control", action="store_true")
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in a shell's background it, and all below, were deaf
     rows = [row for name in MODULES for row in importlib.import_module(f"benchmarks.faults.{name}").ROWS]
     found = []
     for row in rows:

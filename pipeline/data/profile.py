@@ -19,6 +19,7 @@ LOOK = 50_000  # rows from the beginning, for examples and for how cells are wri
 CELLS = 2_000_000  # of all columns that are in memory at once
 GROUP = 200  # columns in one query
 EXACT = 1_000_000  # rows up to which distinct values are counted; above they are estimated, to about 10%
+TINY = 1e-6  # that a number less than a million may be off a whole one
 MOST_WORDS = 20  # that are listed of a column
 LIKELY = 0.3  # share of the first cells that resemble numbers, from which their form is looked for
 NOTHING = pl.Series([], dtype=pl.String)
@@ -97,10 +98,12 @@ def profile(table: Table, marks: Sequence[str]) -> list[Profile]:
 
 def may_be_formed(found: Mapping[str, Any]) -> bool:
     """Whether a column's numbers may be written in a form of their own, by its counts and its first cells."""
-    given = found["head"].drop_nulls()
     if not found["words"] and found["numbers"] == found["given"]:
-        return numerals.may_be_thousands(given)
-    return found["given"] > 0 and (numerals.resemble(given).mean() or 0.0) >= LIKELY
+        first = found["first"].to_numpy()  # 1.234 and 12 are such
+        thousands = np.abs(first) < 1000
+        thousands &= np.abs(first * 1000 - np.rint(first * 1000)) < TINY
+        return bool((thousands | np.isnan(first)).all()) and numerals.may_be_thousands(found["head"].drop_nulls())
+    return found["given"] > 0 and (numerals.resemble(found["head"].drop_nulls()).mean() or 0.0) >= LIKELY
 
 
 def forms_of(table: Table, names: list[str], marks: Sequence[str]) -> dict[str, tuple[str | None, str | None]]:
@@ -129,7 +132,9 @@ def batches(frame: pl.LazyFrame, names: list[str]) -> Iterator[pl.DataFrame]:
     rows = max(1000, CELLS // max(1, len(names)))
     for batch in frame.select(*names, RAGGED).collect_batches(chunk_size=rows, maintain_order=True):
         whole = batch[RAGGED].is_null()
-        yield batch if whole.all() else batch.filter(whole)
+        batch = batch if whole.all() else batch.filter(whole)
+        if len(batch):
+            yield batch
 
 
 def counts(
@@ -142,8 +147,11 @@ def counts(
     for batch in batches(frame, names):
         numbers = read_frame(batch, {name: ("number", forms.get(name)) for name in names}, marks)
         texts = read_frame(batch, {name: ("category", None) for name in names if exact or not found[name].head}, marks)
+        letters = letters_of(texts.head(LOOK))
         for name in names:
-            found[name].add(batch[name], numbers[name], texts[name] if name in texts.columns else None)
+            found[name].add(numbers[name])
+            if name in letters:
+                found[name].look(batch[name], texts[name], numbers[name], letters[name])
     estimated = {} if exact else estimates(frame, names)
     return {name: one.told(estimated.get(name)) for name, one in found.items()}
 
@@ -157,23 +165,25 @@ class Counts:
     whole: int = 0
     low: float = math.inf
     high: float = -math.inf
-    values: list[pl.Series] = field(default_factory=list)  # hashes of the distinct ones of each batch
+    values: list[np.ndarray] = field(default_factory=list)  # hashes of the distinct ones of each batch
     head: dict[str, Any] = field(default_factory=dict)
 
-    def add(self, cells: pl.Series, numbers: pl.Series, texts: pl.Series | None) -> None:
-        """Cells of the file, as numbers, and where they are to be looked at as words, as categories."""
-        self.given += numbers.count()
+    def add(self, numbers: pl.Series) -> None:
+        """Cells of the file as numbers."""
+        self.given += len(numbers) - numbers.null_count()
         finite = numbers.to_numpy()
         finite = finite[np.isfinite(finite)]
         self.numbers += len(finite)
         self.whole += int((finite == np.floor(finite)).sum())
         self.low, self.high = float(finite.min(initial=self.low)), float(finite.max(initial=self.high))
-        if texts is not None:
-            self.values.append(texts.drop_nulls().hash().unique())
-            self.head = self.head or written(cells.head(LOOK), texts.head(LOOK), numbers.head(LOOK))
+
+    def look(self, cells: pl.Series, texts: pl.Series, numbers: pl.Series, letters: dict[str, float]) -> None:
+        """At how they are written; `texts` are they as categories."""
+        self.values.append(np.unique(texts.drop_nulls().hash().to_numpy()))
+        self.head = self.head or letters | written(cells.head(LOOK), texts.head(LOOK), numbers.head(LOOK))
 
     def told(self, distinct: int | None) -> dict[str, Any]:
-        distinct = pl.concat(self.values).n_unique() if distinct is None else distinct
+        distinct = len(np.unique(np.concatenate(self.values))) if distinct is None else distinct
         low, high = (self.low, self.high) if self.numbers else (None, None)
         counted = {"given": self.given, "numbers": self.numbers, "whole": self.whole, "low": low, "high": high}
         return counted | {"distinct": min(distinct, self.given)} | self.head
@@ -188,24 +198,35 @@ def estimates(frame: pl.LazyFrame, names: list[str]) -> dict[str, int]:
     return found
 
 
+def letters_of(texts: pl.DataFrame) -> dict[str, dict[str, float]]:
+    """Of each column `bytes` and `zeros`, as Profile has them."""
+    found: dict[str, dict[str, float]] = {}
+    for some in chunked(texts.columns, len(texts), FEW):
+        column, shape = pl.concat([texts[name] for name in some]), (len(some), len(texts))
+        given = np.maximum((~column.is_null().to_numpy()).reshape(shape).sum(1), 1)
+        sizes = column.str.len_bytes().fill_null(0).to_numpy().reshape(shape).sum(1)
+        zeros = column.str.contains(r"^0\d").fill_null(False).to_numpy().reshape(shape).sum(1)
+        shares = zip(some, (sizes / given).tolist(), (zeros / given).tolist(), strict=True)
+        found |= {name: {"bytes": size, "zeros": zero} for name, size, zero in shares}
+    return found
+
+
 def written(cells: pl.Series, texts: pl.Series, numbers: pl.Series) -> dict[str, Any]:
     """How the first cells are written; `texts` are they as categories, `numbers` as numbers."""
+    real = numbers.to_numpy()
+    missing, odd = numbers.null_count(), np.isnan(real).sum() > numbers.null_count()
+    real = real[~numbers.is_null().to_numpy()] if missing else real
     words = cells.dtype == pl.String
-    given, real = texts.drop_nulls(), numbers.drop_nulls().to_numpy()
     return {
         "head": texts,
         "first": numbers,
-        "zeros": (given.str.contains(r"^0\d").mean() or 0.0) if words else 0.0,
-        "bytes": given.str.len_bytes().mean() or 0.0,
         "rising": len(real) > 1 and bool((np.diff(real) > 0).all()),
-        "marks": frequent(cells.filter(texts.is_null()).str.strip_chars()) if words else (),
-        "words": frequent(texts.filter(numbers.is_nan().fill_null(False))),
+        "marks": frequent(cells.filter(texts.is_null()).str.strip_chars()) if words and texts.null_count() else (),
+        "words": frequent(texts.filter(numbers.is_nan().fill_null(False))) if odd else (),
     }
 
 
 def frequent(texts: pl.Series) -> tuple[tuple[str, int], ...]:
     """The most frequent that are no blanks, and how often."""
-    if not len(texts):
-        return ()
     counts = texts.filter(texts != "").rename("text").value_counts(name="rows")
     return tuple(counts.sort(["rows", "text"], descending=[True, False]).head(MOST_WORDS).rows())

@@ -18,12 +18,12 @@ SAME = 1 - 1e-9  # correlation of a column with the target that says that it is 
 
 def giveaways(columns: list[tuple[Found, Profile]], target: Profile, goal: Found) -> list[str]:
     """A warning for each column that alone tells the target of every one of the first rows."""
-    wanted = target.first.fill_nan(None) if goal.type == "regression" else target.head
+    numbers = target.first.to_numpy() if goal.type == "regression" else codes(target.head)
     said = []
     for found, one in columns:
-        if found.type == "ignore" or len(one.head) != len(wanted):
+        if found.type == "ignore" or len(one.head) != len(numbers):
             continue
-        if tells(one, found, wanted, goal.type):
+        if repeats(one, numbers) or (found.type == "number" and follows(one, numbers, goal.type)):
             said.append(
                 f"column {one.name!r} alone tells the target in every row: if it is not known beforehand, give it the "
                 "type ignore in data.prepare.columns"
@@ -31,38 +31,45 @@ def giveaways(columns: list[tuple[Found, Profile]], target: Profile, goal: Found
     return said
 
 
-def tells(one: Profile, found: Found, wanted: pl.Series, task: str) -> bool:
-    both = pl.DataFrame({"value": one.head, "number": one.first, "target": wanted}).drop_nulls(["value", "target"])
-    if len(both) < FEWEST:
+def codes(classes: pl.Series) -> np.ndarray:
+    """(N,) float64: 1, 2, … for each class by its name, NaN where it is missing."""
+    return classes.rank("dense").cast(pl.Float64).to_numpy()
+
+
+def repeats(one: Profile, wanted: np.ndarray) -> bool:
+    """Whether each of the values, which come again, is always beside the same target."""
+    if one.rows == len(wanted) and one.given - one.distinct < REPEATED:
         return False
+    both = pl.DataFrame({"value": one.head, "target": wanted}).fill_nan(None).drop_nulls()
     values = both["value"].n_unique()
-    if len(both) - values >= REPEATED and values > 1 and both.select("value", "target").n_unique() == values:
-        return True
-    if found.type != "number":
+    if len(both) < FEWEST or len(both) - values < REPEATED or values < 2:
         return False
-    both = both.filter(pl.col("number").is_finite())
-    numbers = both["number"].to_numpy()
-    if task == "regression":
-        return is_same(numbers, both["target"].to_numpy())
-    return in_intervals(numbers, both["target"])
+    return both.n_unique() == values
+
+
+def follows(one: Profile, wanted: np.ndarray, task: str) -> bool:
+    """Whether numbers are the target in another unit, or each class has numbers of its own."""
+    numbers = one.first.to_numpy()
+    given = np.isfinite(numbers) & ~np.isnan(wanted)
+    numbers, target = numbers[given], wanted[given]
+    if len(numbers) < FEWEST:
+        return False
+    return is_same(numbers, target) if task == "regression" else in_intervals(numbers, target)
 
 
 def is_same(numbers: np.ndarray, target: np.ndarray) -> bool:
-    if len(numbers) < FEWEST or not np.ptp(numbers) or not np.ptp(target):
+    if not np.ptp(numbers) or not np.ptp(target):
         return False
     return abs(float(np.corrcoef(numbers, target)[0, 1])) > SAME
 
 
-def in_intervals(numbers: np.ndarray, classes: pl.Series) -> bool:
+def in_intervals(numbers: np.ndarray, classes: np.ndarray) -> bool:
     """Whether each class has numbers of its own, between those of the others."""
-    number = classes.n_unique()
-    if len(numbers) < FEWEST or not 2 <= number <= MANY:
+    if not 2 <= (number := len(np.unique(classes))) <= MANY:
         return False
-    codes = classes.rank("dense").to_numpy()
-    order = np.lexsort((codes, numbers))
-    changes = int((np.diff(codes[order]) != 0).sum())
-    backwards = np.lexsort((-codes.astype(np.int64), numbers))
-    return changes == number - 1 == int((np.diff(codes[backwards]) != 0).sum())
+    forwards, backwards = np.lexsort((classes, numbers)), np.lexsort((-classes, numbers))
+    changes = [int((np.diff(classes[order]) != 0).sum()) for order in (forwards, backwards)]
+    return changes == [number - 1, number - 1]
 
 
 def outliers(columns: list[tuple[Found, Profile]]) -> list[str]:
