@@ -165,7 +165,7 @@ class Counts:
     whole: int = 0
     low: float = math.inf
     high: float = -math.inf
-    values: list[np.ndarray] = field(default_factory=list)  # hashes of the distinct ones of each batch
+    values: list[pl.Series] = field(default_factory=list)  # hashes of the distinct ones of each batch
     head: dict[str, Any] = field(default_factory=dict)
 
     def add(self, numbers: pl.Series) -> None:
@@ -179,11 +179,11 @@ class Counts:
 
     def look(self, cells: pl.Series, texts: pl.Series, numbers: pl.Series, letters: dict[str, float]) -> None:
         """At how they are written; `texts` are they as categories."""
-        self.values.append(np.unique(texts.drop_nulls().hash().to_numpy()))
+        self.values.append(texts.drop_nulls().hash().unique())
         self.head = self.head or letters | written(cells.head(LOOK), texts.head(LOOK), numbers.head(LOOK))
 
     def told(self, distinct: int | None) -> dict[str, Any]:
-        distinct = len(np.unique(np.concatenate(self.values))) if distinct is None else distinct
+        distinct = pl.concat(self.values).n_unique() if distinct is None else distinct
         low, high = (self.low, self.high) if self.numbers else (None, None)
         counted = {"given": self.given, "numbers": self.numbers, "whole": self.whole, "low": low, "high": high}
         return counted | {"distinct": min(distinct, self.given)} | self.head
