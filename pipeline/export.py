@@ -22,7 +22,8 @@ import numpy as np
 import torch
 
 from pipeline.data import store
-from pipeline.data.encoding import encode
+from pipeline.kinds.encoding import encode
+from pipeline.kinds.kind import of
 from pipeline.models.bundle import Bundle
 from pipeline.project import paths
 from pipeline.project.errors import ConfigError, DataError, RatchetError
@@ -32,7 +33,6 @@ from pipeline.serving import champion
 MODEL, ENCODER, EXAMPLE, RECORDS = "model.onnx", "encoder.json", "example.py", "records.json"
 TOLERANCE = 1e-4
 COUNTS = (1, 64)  # random records at once
-SPREAD = 3.0  # deviation of a table's random numbers; those of train have about 1
 
 
 def main(arguments: list[str]) -> None:
@@ -109,31 +109,14 @@ def valid_inputs(encoder: dict[str, Any], records: Any) -> Iterator[np.ndarray]:
     random = np.random.default_rng(0)
     usual = encoder["shape"][0]
     for count in COUNTS:
-        for length in {"text": (1, usual), "behaviour": (2 * usual, usual)}.get(encoder["kind"], (usual,)):
-            yield drawn(encoder, count, length, random)
-
-
-def drawn(encoder: dict[str, Any], count: int, length: int, random: np.random.Generator) -> np.ndarray:
-    if encoder["kind"] == "image":
-        return random.integers(0, 256, (count, *encoder["shape"]), np.uint8)
-    if encoder["kind"] == "table":
-        sizes = [len(column["values"]) + 1 for column in encoder["columns"] if column["type"] == "category"]
-        numbers = random.normal(0, SPREAD, (count, length - len(sizes)))
-        codes = random.integers(0, sizes, (count, len(sizes)))
-        return np.hstack([numbers, codes]).astype(np.float32)
-    empty = random.integers(0, length + 1, (count, 1))  # places of each row
-    if encoder["kind"] == "text":
-        words = np.delete(np.arange(encoder["architecture"]["vocab_size"], dtype=np.int32), encoder["padding"])
-        ids = random.choice(words, (count, length))
-        return np.where(np.arange(length) < length - empty, ids, np.int32(encoder["padding"]))
-    ids = random.integers(1, len(encoder["labels"]) + 1, (count, length), np.int32)
-    return np.where(np.arange(length) >= empty, ids, np.int32(0))
+        for length in of(encoder).lengths(usual):
+            yield of(encoder).drawn(encoder, count, length, random)
 
 
 def write_model(network: torch.nn.Module, inputs: np.ndarray, encoder: dict[str, Any], file: Path) -> None:
     """With any number of records, and of texts and histories any length."""
     free = {0: torch.export.Dim("records")}
-    if encoder["kind"] in ("text", "behaviour"):
+    if of(encoder).any_length:
         free[1] = torch.export.Dim("length")
     with quiet(), torch.no_grad():
         try:

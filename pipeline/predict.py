@@ -14,7 +14,8 @@ import torch
 
 from pipeline.data import batches
 from pipeline.data.batches import Batch
-from pipeline.data.encoding import chosen, encode_usable
+from pipeline.kinds.encoding import chosen, encode_usable
+from pipeline.kinds.kind import of
 from pipeline.models import outputs as meaning
 from pipeline.models.bundle import Bundle
 from pipeline.project import paths
@@ -48,7 +49,7 @@ def main(arguments: list[str]) -> None:
     if source in (out, unusable):
         raise DataError(f"{source} would be overwritten; give --out another name, such as {source.stem}-answers.csv")
     bundle = Bundle.load(paths.typed(options.bundle) if options.bundle else champion(options.model))
-    read = batches.pictures if bundle.encoder["kind"] == "image" else batches.rows
+    read = batches.pictures if of(bundle.encoder).in_files else batches.rows
     written = Written(source, out, unusable, (lambda frame: frame) if options.raw_cells else guarded)
     written.write(scored(bundle, read(source)))
     print(written.told())
@@ -137,7 +138,7 @@ def scored(bundle: Bundle, parts: Iterable[Batch]) -> Iterator[tuple[pl.DataFram
 
 def answered(bundle: Bundle, inputs: torch.Tensor) -> tuple[pl.DataFrame, torch.Tensor]:
     """The answers that are finite numbers, and which of `inputs` (N, …) have one, (N,) bool."""
-    size = batches.ROWS if bundle.encoder["kind"] == "table" else batches.AT_ONCE
+    size = of(bundle.encoder).at_once
     frames, finite = [pl.DataFrame()], [torch.ones(0, dtype=torch.bool)]
     for part in inputs.split(size) if len(inputs) else ():
         outputs = bundle.outputs(part)

@@ -15,7 +15,7 @@ import yaml
 from pipeline.config.data import MovielensData
 from pipeline.data import movielens
 from pipeline.data.splits import Fold, Prepared
-from pipeline.encoders import behaviour as encoding
+from pipeline.kinds.behaviour import encoder as encoding
 from pipeline.models import behaviour as nets
 from pipeline.project.errors import ConfigError, DataError
 from tests.conftest import REPOSITORY

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from pipeline.data import texts
-from pipeline.encoders import text as encoding
+from pipeline.kinds.text import encoder as encoding
 from pipeline.models import bert
 from pipeline.project.errors import ConfigError, DataError
 from tests import texts as tiny

@@ -9,11 +9,11 @@ import pytest
 
 from pipeline.data.dates import form_of, order
 from pipeline.data.inference import infer
-from pipeline.encoders import cells
-from pipeline.encoders.table import encode
 from pipeline.exported import example
+from pipeline.kinds.table import cells
+from pipeline.kinds.table.encoder import encode
+from pipeline.kinds.table.input import Rows
 from pipeline.project.errors import DataError
-from pipeline.serving.rows import Rows
 from tests.test_table import COLUMNS, LINES, Prepare, column_of, csv, prepare  # noqa: F401 (a fixture)
 
 UTC = datetime.UTC

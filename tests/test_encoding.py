@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pipeline.data.encoding import encode
+from pipeline.kinds.encoding import encode
 from pipeline.project.errors import DataError
 
 ENCODER = {"kind": "image", "shape": [1, 28, 28], "dtype": "uint8", "labels": list("0123456789")}
@@ -72,5 +72,5 @@ def test_records_of_another_shape_or_type_are_refused(records, reason) -> None:
 
 
 def test_an_encoder_of_another_kind_is_refused() -> None:
-    with pytest.raises(DataError, match="of the kind 'sound'; this version of Ratchet knows: image, text"):
+    with pytest.raises(DataError, match="of the kind 'sound'; this version of Ratchet knows: behaviour, image, table, text"):
         encode({"kind": "sound"}, ["some"])

@@ -12,8 +12,8 @@ import yaml
 from safetensors.numpy import load_file
 
 from pipeline.data import records
-from pipeline.data.encoding import encode
 from pipeline.data.records import HeldOut
+from pipeline.kinds.encoding import encode
 from tests import digits, labelled, registered, runs, smoke
 
 PICTURES, DIGITS = digits.published()["train"]

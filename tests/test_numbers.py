@@ -10,9 +10,9 @@ import yaml
 
 from pipeline.data.inference import infer
 from pipeline.data.proposal import prepare_defaults
-from pipeline.encoders import numerals
-from pipeline.encoders.cells import read, read_frame
-from pipeline.encoders.table import encode
+from pipeline.kinds.table import numerals
+from pipeline.kinds.table.cells import read, read_frame
+from pipeline.kinds.table.encoder import encode
 
 READ = [
     ("1.234,5", "4273,73", 4273.73),

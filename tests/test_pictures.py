@@ -19,14 +19,14 @@ from PIL import Image
 
 from pipeline.config.data import ImagesData
 from pipeline.data import images, picture_proposal
-from pipeline.data.encoding import encode
 from pipeline.data.splits import Prepared, counts
-from pipeline.encoders import picture
+from pipeline.kinds.bodies import Limits
+from pipeline.kinds.encoding import encode
+from pipeline.kinds.image import picture
+from pipeline.kinds.image.input import Pictures
 from pipeline.models import network
 from pipeline.models.bundle import Bundle
 from pipeline.project.errors import DataError
-from pipeline.serving.bodies import Limits
-from pipeline.serving.pictures import Pictures
 from tests.conftest import REPOSITORY
 
 SHADES = np.arange(256, dtype=np.uint8).reshape(16, 16)

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from pipeline.data import batches
-from pipeline.data.encoding import encode_usable
+from pipeline.kinds.encoding import encode_usable
 from pipeline.models.bundle import Bundle
 from pipeline.project.spreadsheets import guarded, unguarded
 from tests import untrained

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from starlette.exceptions import HTTPException
 
+from pipeline.kinds.bodies import Invalid, Limits
 from pipeline.models.bundle import Bundle
 from pipeline.serving import champion, engine
 from pipeline.serving.backlog import within
-from pipeline.serving.bodies import Invalid, Limits
 from pipeline.serving.engine import Engine
 from pipeline.serving.forms import Form
 from pipeline.serving.loaded import Model

@@ -21,9 +21,9 @@ from pydantic.json_schema import models_json_schema
 
 from pipeline.config.data import MnistData
 from pipeline.data import mnist, table
-from pipeline.data.encoding import encode
+from pipeline.kinds.bodies import Limits, parsed
+from pipeline.kinds.encoding import encode
 from pipeline.models import outputs as meaning
-from pipeline.serving.bodies import Limits, parsed
 from pipeline.serving.forms import Form, Invalid
 from tests import digits, test_behaviour, test_table, test_text
 from tests import texts as tiny

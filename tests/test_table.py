@@ -21,7 +21,7 @@ from pipeline.data.assignment import assign
 from pipeline.data.inference import infer
 from pipeline.data.sniffing import format_of
 from pipeline.data.splits import Fold, Prepared
-from pipeline.encoders.table import decode, encode
+from pipeline.kinds.table.encoder import decode, encode
 from pipeline.models.table import build
 from pipeline.project.errors import DataError
 from pipeline.project.files import sha256

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, models
 from pipeline.config.data import ReviewsData, TextData
 from pipeline.data import records, reviews, store, text, texts, vocabulary
 from pipeline.data.splits import Fold, Prepared
-from pipeline.encoders import text as encoding
+from pipeline.kinds.text import encoder as encoding
 from pipeline.project.errors import ConfigError, DataError
 from tests import texts as tiny
 from tests.conftest import REPOSITORY

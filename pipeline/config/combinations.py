@@ -5,8 +5,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.config.data import RECORDS
-from pipeline.config.model import TAKES
+from pipeline.config.data import AnyData
+from pipeline.config.model import AnyModel
+from pipeline.config.section import choices
+from pipeline.kinds.kind import Kind, by_name
 
 Problem = tuple[str, Any, str]  # key, given, allowed
 
@@ -82,17 +84,19 @@ def of_trainer(settings: dict[str, Any]) -> Iterator[Problem]:
 
 def of_data_and_model(settings: dict[str, Any]) -> Iterator[Problem]:
     kind, model = word(settings, "data.kind"), word(settings, "model.name")
-    records, takes = RECORDS.get(kind), TAKES.get(model)
-    if records and takes and records != takes:
-        able = ", ".join(name for name, taken in TAKES.items() if taken == records)
+    data, nets = choices(AnyData, "kind").get(kind), choices(AnyModel, "name")
+    records = data and data.records
+    known = by_name(records) if records else Kind
+    if records and model in nets and records != nets[model].takes:
+        able = ", ".join(name for name, net in nets.items() if net.takes == records)
         yield "model.name", model, f"a net for the {records} records of {at(settings, 'data.name')}: {able}"
     augmentation = at(settings, "training.augmentation")
-    if records and records != "image" and isinstance(augmentation, dict) and any(augmentation.values()):
+    if records and not known.augmented and isinstance(augmentation, dict) and any(augmentation.values()):
         yield "training.augmentation", augmentation, f"all 0: it is for pictures, and these are {records} records"
     bucket = at(settings, "training.bucket")
-    if records and records != "text" and bucket is not None:
+    if records and not known.bucketed and bucket is not None:
         yield "training.bucket", bucket, f"null: it is for texts, and these are {records} records"
-    if records == "behaviour" and at(settings, "cv") is not None:
+    if records and not known.folds and at(settings, "cv") is not None:
         yield "cv", at(settings, "cv"), "null: each user's last items are validation and test, so there are no folds"
     split = at(settings, "data.prepare.split") or at(settings, "data.prepare")
     shares = [at(split, name) for name in ("validation", "test")]
@@ -104,7 +108,7 @@ def of_encoder(settings: dict[str, Any]) -> Iterator[Problem]:
     model, encoder = word(settings, "model.name"), word(settings, "pretrained.name")
     if model == "bert" and encoder == "none":
         yield "pretrained.name", encoder, "a pretrained encoder: minilm, or hub with pretrained.path"
-    if model in TAKES and model != "bert" and encoder not in ("none", None):
+    if model in choices(AnyModel, "name") and model != "bert" and encoder not in ("none", None):
         yield "pretrained.name", encoder, f"none: model {model} uses no pretrained encoder; model bert does, on texts"
 
 

@@ -1,13 +1,20 @@
 """The settings of data: where the raw files come from, and how each kind is prepared."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from pipeline.config.section import Name, Positive, Rate, Section, Sha256, Share
 from pipeline.project.secrets import IN_URL
 
-NUMBERS = ("1,234.5", "1.234,5", "1 234,5", "1 234.5", "1'234.5", "1'234,5")  # as pipeline/encoders/numerals.py reads
+NUMBERS = (
+    "1,234.5",
+    "1.234,5",
+    "1 234,5",
+    "1 234.5",
+    "1'234.5",
+    "1'234,5",
+)  # as kinds/table/numerals.py reads
 
 # How a member or a file is turned into the bytes whose sum is known
 Unpack = Literal["none", "gzip", "mnist_pickle", "without_first_line"]
@@ -217,6 +224,7 @@ class PrepareTable(Section):
 
 
 class MnistData(Section):
+    records: ClassVar[str] = "image"  # the kind of what it prepares
     name: Name
     kind: Literal["mnist"]
     source: Source
@@ -224,6 +232,7 @@ class MnistData(Section):
 
 
 class ImagesData(Section):
+    records: ClassVar[str] = "image"  # the kind of what it prepares
     name: Name
     kind: Literal["images"]
     source: Folder
@@ -231,6 +240,7 @@ class ImagesData(Section):
 
 
 class ReviewsData(Section):
+    records: ClassVar[str] = "text"  # the kind of what it prepares
     name: Name
     kind: Literal["reviews"]
     source: Source
@@ -238,6 +248,7 @@ class ReviewsData(Section):
 
 
 class TextData(Section):
+    records: ClassVar[str] = "text"  # the kind of what it prepares
     name: Name
     kind: Literal["text"]
     source: Source
@@ -245,6 +256,7 @@ class TextData(Section):
 
 
 class MovielensData(Section):
+    records: ClassVar[str] = "behaviour"  # the kind of what it prepares
     name: Name
     kind: Literal["movielens"]
     source: Source
@@ -252,6 +264,7 @@ class MovielensData(Section):
 
 
 class TableData(Section):
+    records: ClassVar[str] = "table"  # the kind of what it prepares
     name: Name
     kind: Literal["table"]
     source: Source
@@ -261,13 +274,3 @@ class TableData(Section):
 AnyData = Annotated[
     MnistData | ImagesData | ReviewsData | TextData | MovielensData | TableData, Field(discriminator="kind")
 ]
-
-# Encoder kind of each data kind: what a net must be able to take
-RECORDS = {
-    "mnist": "image",
-    "images": "image",
-    "reviews": "text",
-    "text": "text",
-    "movielens": "behaviour",
-    "table": "table",
-}

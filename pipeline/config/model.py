@@ -1,6 +1,6 @@
-"""The settings of nets."""
+"""The settings of nets; `takes`: the kind of the records that they do."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,16 +23,19 @@ class Layers(Section):
 
 
 class Mlp(Layers):
+    takes: ClassVar[str] = "image"
     name: Literal["mlp"]
 
 
 class Cnn(Layers):
+    takes: ClassVar[str] = "image"
     name: Literal["cnn"]
     layers: Annotated[list[Positive | Literal["pool"]], Field(min_length=1)]  # channels of convolutions, and poolings
     kernel: Positive
 
 
 class Bert(Section):
+    takes: ClassVar[str] = "text"
     name: Literal["bert"]
     tune: Literal["full", "lora", "frozen"]
     lora_rank: Positive
@@ -42,17 +45,16 @@ class Bert(Section):
 
 
 class Behaviour(Layers):
+    takes: ClassVar[str] = "behaviour"
     name: Literal["behaviour"]
     embedding: Positive
     half_lives: Annotated[list[Rate], Field(min_length=1)]  # items; an average of the past for each
 
 
 class Table(Layers):
+    takes: ClassVar[str] = "table"
     name: Literal["table"]
     embedding: Positive  # the most dimensions that a category column's vectors may have
 
 
 AnyModel = Annotated[Mlp | Cnn | Bert | Behaviour | Table, Field(discriminator="name")]
-
-# The encoder kind of the records that each net takes
-TAKES = {"mlp": "image", "cnn": "image", "bert": "text", "behaviour": "behaviour", "table": "table"}

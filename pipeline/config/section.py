@@ -1,6 +1,6 @@
 """What every section of the settings is made of."""
 
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -18,3 +18,9 @@ Said = Annotated[str, Field(min_length=1, max_length=1000)]  # in a person's own
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def choices(union: Any, tag: str) -> dict[str, type[Any]]:
+    """Of a discriminated union of sections: each value of the tag, and its class."""
+    classes = get_args(get_args(union)[0])
+    return {name: one for one in classes for name in get_args(one.model_fields[tag].annotation)}

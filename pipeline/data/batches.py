@@ -27,7 +27,7 @@ class Batch:
     """N records in the file's order."""
 
     names: pl.Series  # (N,) what stands for the record: the table's row, from 0, or the picture's file
-    records: Any  # (N,) as pipeline/encoders/KIND.py takes them
+    records: Any  # (N,) as pipeline/kinds/KIND/encoder.py takes them
     unread: dict[int, str]  # place → why it is no record
     written: dict[int, str] = field(default_factory=dict)  # place → the line, where it is no row of the table
 

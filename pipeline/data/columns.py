@@ -7,7 +7,7 @@ import polars as pl
 
 from pipeline.data.dates import form_of
 from pipeline.data.profile import Profile, is_plain
-from pipeline.encoders.cells import COMPACT
+from pipeline.kinds.table.cells import COMPACT
 
 MOSTLY, NEARLY = 0.95, 0.99  # shares of cells: that are dates, that are numbers
 LONG = 30  # bytes of a cell on average from which a text is free text

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from pipeline.encoders import cells
+from pipeline.kinds.table import cells
 from pipeline.project.errors import DataError
 
 FEW, SHAPES = 30, 50  # cells, of which one must look like a date; ways of writing that are looked at

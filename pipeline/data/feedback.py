@@ -13,9 +13,9 @@ import numpy as np
 import polars as pl
 
 from pipeline.config.schema import Labels
-from pipeline.data.encoding import encode_usable
 from pipeline.data.splits import Prepared, Split, Unusable
-from pipeline.data.used import raw
+from pipeline.kinds.encoding import encode_usable, raw
+from pipeline.kinds.kind import of
 from pipeline.project import paths
 from pipeline.project.errors import DataError
 from pipeline.project.files import sha256
@@ -36,7 +36,7 @@ COLUMNS = {
 @dataclass(frozen=True)
 class Example:
     row: int  # of FILE
-    record: Any  # as pipeline/encoders/KIND.py takes it
+    record: Any  # as pipeline/kinds/KIND/encoder.py takes it
     target: float  # index of the class or item; of a regression the value
 
 
@@ -110,9 +110,9 @@ def seen(encoder: dict[str, Any], *splits: Split) -> set[bytes]:
 
 def keys(encoder: dict[str, Any], inputs: np.ndarray) -> Iterator[bytes]:
     """By which equal inputs are known, however wide a history's row is."""
+    kind = of(encoder)
     for row in inputs:
-        row = row[row > 0] if encoder["kind"] == "behaviour" else row
-        yield hashlib.blake2b(np.ascontiguousarray(row).tobytes(), digest_size=16).digest()
+        yield hashlib.blake2b(np.ascontiguousarray(kind.compact(row)).tobytes(), digest_size=16).digest()
 
 
 def held_back(record: bytes, share: float) -> bool:

@@ -7,7 +7,7 @@ import polars as pl
 
 from pipeline.config.data import PrepareTable
 from pipeline.data.parsing import Parsed
-from pipeline.encoders.table import DATE_PARTS, part_of
+from pipeline.kinds.table.encoder import DATE_PARTS, part_of
 from pipeline.project.errors import DataError
 
 Description = dict[str, Any]

@@ -10,7 +10,7 @@ from pipeline.data import pictures
 from pipeline.data.assignment import assign
 from pipeline.data.picture_files import FEWEST, Sifted, sift
 from pipeline.data.splits import NAMES, Fold, Prepared, Split, by_kind
-from pipeline.encoders import picture
+from pipeline.kinds.image import picture
 from pipeline.project.errors import DataError
 
 

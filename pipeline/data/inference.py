@@ -14,8 +14,8 @@ from pipeline.data.columns import FREE_TEXT, GROUP, Found, column_of, repeated
 from pipeline.data.profile import Profile, profile
 from pipeline.data.reading import Table, open_table, ragged
 from pipeline.data.sniffing import look
-from pipeline.encoders import cells
-from pipeline.encoders.frames import nearest
+from pipeline.kinds.table import cells
+from pipeline.kinds.table.frames import nearest
 from pipeline.project.errors import DataError
 from pipeline.project.files import quoted
 

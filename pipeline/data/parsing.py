@@ -15,8 +15,8 @@ from pipeline.data.faults import explained
 from pipeline.data.profile import is_plain
 from pipeline.data.reading import RAGGED, Table
 from pipeline.data.splits import Unusable
-from pipeline.encoders import cells
-from pipeline.encoders.table import LARGEST, NEEDED
+from pipeline.kinds.table import cells
+from pipeline.kinds.table.encoder import LARGEST, NEEDED
 from pipeline.project.errors import DataError
 
 # No column's name begins with a blank: reading.stripped

@@ -20,7 +20,7 @@ from pipeline.data import folders
 from pipeline.data.picture_files import FEWEST, UNREADABLE, Sifted, class_of, sift
 from pipeline.data.proposal import SHOWN, Proposal, of_task
 from pipeline.data.splits import by_kind, least_share
-from pipeline.encoders import picture
+from pipeline.kinds.image import picture
 from pipeline.project import paths
 from pipeline.project.errors import DataError
 

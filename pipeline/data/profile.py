@@ -11,8 +11,8 @@ import polars as pl
 
 from pipeline.data.faults import explained
 from pipeline.data.reading import RAGGED, Table
-from pipeline.encoders import numerals
-from pipeline.encoders.cells import FEW, chunked, marks_of, read_frame
+from pipeline.kinds.table import numerals
+from pipeline.kinds.table.cells import FEW, chunked, marks_of, read_frame
 from pipeline.project.errors import DataError
 
 LOOK = 50_000  # rows from the beginning, for examples and for how cells are written; fewer of wide tables

@@ -11,7 +11,7 @@ import yaml
 
 from pipeline.data.inference import Inferred, infer
 from pipeline.data.targets import LEADING
-from pipeline.encoders.frames import nearest
+from pipeline.kinds.table.frames import nearest
 from pipeline.project import paths
 from pipeline.project.errors import DataError
 from pipeline.project.files import sha256

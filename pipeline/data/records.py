@@ -10,7 +10,8 @@ import polars as pl
 
 from pipeline.data import store
 from pipeline.data.feedback import HELD_BACK
-from pipeline.data.used import raw
+from pipeline.kinds.encoding import raw
+from pipeline.kinds.kind import of
 from pipeline.project import paths
 
 NAME = "records.parquet"  # of data/processed; pictures and histories are read back from the split itself
@@ -23,7 +24,7 @@ ROW = " row"  # no column's name begins with a blank: reading.stripped
 class HeldOut:
     """N records in the order of the split."""
 
-    records: Any  # as pipeline/encoders/KIND.py takes them, and can be cut: records[a:b]
+    records: Any  # as pipeline/kinds/KIND/encoder.py takes them, and can be cut: records[a:b]
     targets: list[str] | np.ndarray  # (N,) labels, or float64 in a regression
     slices: pl.DataFrame  # a column for each way to slice the rows, or none
     sha256: str
@@ -61,11 +62,8 @@ def held_back(folder: Path = paths.PROCESSED) -> HeldOut | None:
 
 
 def records(encoder: dict[str, Any], inputs: np.ndarray, spec: Mapping[str, Any], folder: Path) -> Any:
-    if encoder["kind"] == "image":
-        return inputs
-    if encoder["kind"] == "behaviour":
-        return [[encoder["labels"][item - 1] for item in row if item] for row in inputs.tolist()]
-    return pl.read_parquet(store.file(NAME, spec, folder))
+    told = of(encoder).held_out(encoder, inputs)
+    return pl.read_parquet(store.file(NAME, spec, folder)) if told is None else told
 
 
 def write(frame: pl.LazyFrame, rows: np.ndarray, folder: Path) -> dict[str, Path]:
@@ -91,7 +89,7 @@ def texts(
 
     Of train's labels from use there are none. None where data/processed was made before they were kept.
     """
-    if encoder["kind"] != "text" or (path := store.file(TRAIN, spec, folder)) is None:
+    if (path := store.file(TRAIN, spec, folder)) is None:
         return None
     train = pl.read_parquet(path)
     tests = pl.read_parquet(store.file(NAME, spec, folder))[encoder["column"]].to_list()

@@ -13,7 +13,7 @@ from pipeline.config.data import FileFormat
 from pipeline.data.dates import is_date
 from pipeline.data.delimited import Shape, cut, read_records
 from pipeline.data.unpacking import is_workbook, unpack, write_sheet
-from pipeline.encoders import cells
+from pipeline.kinds.table import cells
 from pipeline.project.errors import DataError
 
 MARKS = {  # the longest first, since UTF-32's begins with UTF-16's

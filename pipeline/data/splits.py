@@ -54,7 +54,7 @@ class Prepared:
     """What a kind of data makes of its raw files."""
 
     splits: dict[str, Split]  # train, val, test
-    encoder: dict[str, Any]  # what pipeline/encoders/KIND.py needs to turn records into inputs; travels in the bundle
+    encoder: dict[str, Any]  # what pipeline/kinds/KIND needs to turn records into inputs; travels in the bundle
     statistics: dict[str, Any]  # fitted on train alone
     examples: Any  # two raw records of test as a user would give them, in JSON's types
     files: dict[str, Path] = field(default_factory=dict)  # more that training needs: name in data/processed → source

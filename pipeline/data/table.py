@@ -17,8 +17,8 @@ from pipeline.data.reading import Table, only_file, open_table
 from pipeline.data.sifting import cleaned, refuse_single_class, set_apart, targets_of
 from pipeline.data.slicing import examples, slices
 from pipeline.data.splits import Fold, Prepared, Split, Unusable, refuse_missing_classes
-from pipeline.encoders.frames import named
-from pipeline.encoders.table import inputs
+from pipeline.kinds.table.encoder import inputs
+from pipeline.kinds.table.frames import named
 from pipeline.project import paths
 from pipeline.project.errors import DataError
 

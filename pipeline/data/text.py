@@ -15,8 +15,8 @@ from pipeline.data.faults import explained
 from pipeline.data.reading import RAGGED, Table, only_file, open_table
 from pipeline.data.splits import Fold, Prepared, Split, Unusable, refuse_too_many_unusable
 from pipeline.data.texts import Corpus, describe, prepared
-from pipeline.encoders import cells
-from pipeline.encoders.frames import named
+from pipeline.kinds.table import cells
+from pipeline.kinds.table.frames import named
 from pipeline.project import paths
 from pipeline.project.errors import ConfigError, DataError
 

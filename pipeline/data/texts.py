@@ -14,7 +14,7 @@ import polars as pl
 from pipeline.data import records, vocabulary
 from pipeline.data.assignment import TEST, TRAIN, VAL, assign
 from pipeline.data.splits import Fold, Prepared, Split, Unusable, check
-from pipeline.encoders import text as encoding
+from pipeline.kinds.text import encoder as encoding
 from pipeline.project import paths
 from pipeline.project.errors import ConfigError, DataError
 

@@ -13,7 +13,7 @@ import polars as pl
 
 from pipeline.config.data import FileFormat
 from pipeline.data.reading import open_table
-from pipeline.encoders.text import tokenizer
+from pipeline.kinds.text.encoder import tokenizer
 
 MOST_UNKNOWN = 0.05  # share of the tokens from which it is said
 FOREIGN = 0.05  # share of letters that are not Latin from which init says it

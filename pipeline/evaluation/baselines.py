@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.data.encoding import decode
 from pipeline.evaluation import ease
 from pipeline.evaluation.ranking import popularity
 from pipeline.evaluation.scoring import OutputsOf
+from pipeline.kinds.encoding import decode
+from pipeline.kinds.kind import of
 
 MOST_CLASSES = 50  # beyond, a fitted baseline takes more than seconds
 ROUNDS, TREES = 100, 500  # of boosting; of all rounds and classes together
@@ -25,7 +26,7 @@ FEATURES = 100_000  # words and pairs of words
 SURE = 1e-7  # the least probability that a baseline gives, so that its logits are finite
 SEED = 0  # of the choice of rows and of scikit-learn; not the run's seed, for a baseline is the same for all nets
 
-TF_IDF = "tf_idf"
+TF_IDF, BOOSTING = "tf_idf", "boosting"
 # Scripts that write no spaces between words: Thai, Lao, Burmese, Khmer, kana and Chinese characters
 UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff"
@@ -53,11 +54,11 @@ def baselines(
         simple = {"mean": lambda inputs: torch.zeros(len(inputs), 1)}
     else:
         simple = {"majority": majority(train["targets"], len(encoder["labels"]))}
-    classes = len(encoder["labels"])
-    seen = some(train, min(rows, TEXTS // max(1, classes)) if encoder["kind"] == "text" else rows)
-    if encoder["kind"] not in ("text", "table") or classes > MOST_CLASSES or len(seen["targets"].unique()) < 2:
+    classes, fitted = len(encoder["labels"]), of(encoder).baseline
+    seen = some(train, min(rows, TEXTS // max(1, classes)) if fitted == TF_IDF else rows)
+    if fitted is None or classes > MOST_CLASSES or len(seen["targets"].unique()) < 2:
         return simple
-    return simple | (of_text(encoder, seen, texts) if encoder["kind"] == "text" else of_table(encoder, seen))
+    return simple | FITTED[fitted](encoder, seen, texts)
 
 
 def of_ranking(histories: Tensor, items: int) -> dict[str, OutputsOf]:
@@ -106,7 +107,7 @@ def of_text(encoder: dict[str, Any], train: Split, texts: Texts | None) -> dict[
     return {TF_IDF: outputs_of(encoder, model, asked)}
 
 
-def of_table(encoder: dict[str, Any], train: Split) -> dict[str, OutputsOf]:
+def of_table(encoder: dict[str, Any], train: Split, texts: Texts | None) -> dict[str, OutputsOf]:
     """Gradient-boosted trees with scikit-learn's own settings; fewer rounds where each grows a tree for every class."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
@@ -119,7 +120,10 @@ def of_table(encoder: dict[str, Any], train: Split) -> dict[str, OutputsOf]:
         random_state=SEED,
     )
     model.fit(train["inputs"].numpy(), wanted(encoder, train))
-    return {"boosting": outputs_of(encoder, model, lambda given: given)}
+    return {BOOSTING: outputs_of(encoder, model, lambda given: given)}
+
+
+FITTED = {TF_IDF: of_text, BOOSTING: of_table}
 
 
 def categorical(encoder: dict[str, Any]) -> list[int]:

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.data.encoding import encode
 from pipeline.data.records import HeldOut
 from pipeline.evaluation.names import LOWER_IS_BETTER
+from pipeline.kinds.encoding import encode
+from pipeline.kinds.kind import of
 from pipeline.models.bundle import Bundle
 from pipeline.models.outputs import unscaled, without_seen
 
@@ -56,16 +57,8 @@ def batches(bundle: Bundle, test: HeldOut) -> Iterator[tuple[Tensor, Any]]:
     if encoder["task"] == "ranking":
         size = max(1, min(size, CELLS // len(encoder["labels"])))
     for start in range(0, len(test), size):
-        some = known(encoder, test.records[start : start + size])
+        some = of(encoder).known(encoder, test.records[start : start + size])
         yield torch.from_numpy(encode(encoder, some)), test.targets[start : start + size]
-
-
-def known(encoder: dict[str, Any], records: Any) -> Any:
-    """Histories without the items that came after the model was made: it can't be asked about them."""
-    if encoder["kind"] != "behaviour":
-        return records
-    labels = set(encoder["labels"])
-    return [[item for item in items if item in labels] for items in records]
 
 
 def of_class(bundle: Bundle, inputs: Tensor, targets: list[str], metric: str) -> Tensor:

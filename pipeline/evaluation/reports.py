@@ -8,9 +8,9 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from pipeline.data.encoding import decode
 from pipeline.evaluation.names import LOWER_IS_BETTER
 from pipeline.evaluation.scoring import Result
+from pipeline.kinds.encoding import decode
 from pipeline.project.errors import DataError
 
 FEW = 20  # rows; a slice of fewer proves little

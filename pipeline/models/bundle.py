@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from pipeline.data.encoding import encode
+from pipeline.kinds.encoding import encode
+from pipeline.kinds.kind import of
 from pipeline.models import description as describing
 from pipeline.models import outputs as meaning
 from pipeline.models.description import FORMAT, cure
@@ -60,7 +61,7 @@ class Bundle:
     @torch.inference_mode()
     def tried(self) -> None:
         """Answers to a record that says nothing; whatever goes wrong raises."""
-        blank = describing.blank(self.encoder)
+        blank = of(self.encoder).blank(self.encoder)
         try:
             inputs = torch.from_numpy(encode(self.encoder, blank))
         except DataError:  # an encoder may well refuse it: a table without empty cells

@@ -4,11 +4,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import safe_open
 
-from pipeline.data.encoding import KINDS
+from pipeline.kinds import kind as kinds
 from pipeline.models.network import build
 from pipeline.project import paths
 from pipeline.project.errors import DataError
@@ -61,10 +60,10 @@ def require(file: Path, start: str, value: dict[str, Any], needed: dict[str, typ
 
 def require_encoder(file: Path, encoder: dict[str, Any]) -> None:
     shape, labels = encoder["shape"], encoder["labels"]
-    for key, known in (("kind", KINDS), ("task", TASKS)):
+    for key, known in (("kind", kinds.names()), ("task", TASKS)):
         if encoder[key] not in known:
             raise odd(file, f"encoder.{key} is {encoder[key][:100]!r}; this Ratchet knows {', '.join(known)}")
-    sides = 3 if encoder["kind"] == "image" else 1
+    sides = kinds.of(encoder).sides
     if len(shape) != sides or not all(type(side) is int and side > 0 for side in shape):
         raise odd(file, f"encoder.shape is {repr(shape)[:100]}; it needs {sides} whole numbers above 0")
     if math.prod(shape) > LARGEST:
@@ -89,16 +88,6 @@ def require_fitting(description: dict[str, Any], weights: Path) -> None:
             raise DataError(
                 f"{name} is {there.get(name, 'missing')} in the weights, and {wanted.get(name, 'none')} there"
             )
-
-
-def blank(encoder: dict[str, Any]) -> Any:
-    """One record that says nothing, to try an encoder with."""
-    kind = encoder["kind"]
-    if kind == "image":
-        return np.zeros((1, *encoder["shape"]), np.uint8)
-    if kind == "table":
-        return [{column["name"]: None for column in encoder["columns"]}]
-    return [""] if kind == "text" else [[]]
 
 
 def require_width(outputs: torch.Tensor, encoder: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ class TableNet(nn.Module):
         self.dense = nn.Sequential(*hidden, nn.Linear(features, outputs))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(B, numbers + categories), as encoders/table.py writes them → (B, outputs)."""
+        """(B, numbers + categories), as kinds/table/encoder.py writes them → (B, outputs)."""
         numbers, codes = inputs[:, : self.numbers], inputs[:, self.numbers :].long()
         vectors = [embedding(codes[:, place]) for place, embedding in enumerate(self.embeddings)]
         return self.dense(torch.cat([numbers, *vectors], dim=1))

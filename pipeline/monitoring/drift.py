@@ -10,8 +10,8 @@ import torch
 
 from pipeline.config.schema import Config
 from pipeline.data import store as data
-from pipeline.data.encoding import encode
-from pipeline.data.used import raw
+from pipeline.kinds.encoding import encode, raw
+from pipeline.kinds.kind import of
 from pipeline.models import outputs as meaning
 from pipeline.models.bundle import Bundle
 from pipeline.monitoring import features
@@ -109,8 +109,8 @@ def of_inputs(
     """Beside train; and beside the labels from use that it holds, if those are enough."""
     split = data.load_split("train", spec)
     train, used = split["inputs"].numpy(), split["rows"].numpy() < 0
-    # of histories, validation: train's are cut to a window
-    whole = data.load_split("val", spec)["inputs"].numpy() if encoder["kind"] == "behaviour" else train
+    alike = of(encoder).like_use
+    whole = train if alike == "train" else data.load_split(alike, spec)["inputs"].numpy()
     now = features.of_inputs(encoder, encode(encoder, records), popular)
 
     def beside(rows: np.ndarray) -> list[Compared]:

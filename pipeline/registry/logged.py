@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pipeline
+from pipeline.kinds.kind import of
 from pipeline.models.bundle import Bundle
 from pipeline.project.files import follow_umask
 from pipeline.registry.origin import DIGEST
 from pipeline.tracking.mlflow_store import once_each
 
 NEEDED = ("torch", "safetensors", "numpy", "pandas", "mlflow")  # what served.py and the bundle import
-NEEDED_BY_KIND = {"image": ("pillow",), "text": ("tokenizers", "transformers", "peft"), "table": ("polars",)}
 
 
 def log(client: Any, mlflow_id: str, name: str, folder: Path, records: Any, metrics: list[str], card: Path) -> Any:
@@ -45,12 +45,12 @@ def save(place: Path, model: Any, bundle: Bundle, folder: Path, records: Any) ->
     import mlflow
     from mlflow.models import Model
 
-    from pipeline.registry.signature import example, signature
+    from pipeline.registry.signature import signature
 
     # served.py stands in pipeline/registry/; the model needs the package to read its bundle.
     package = Path(pipeline.__file__).parent
-    given = example(bundle.encoder, records)
-    needed = NEEDED + NEEDED_BY_KIND.get(bundle.encoder["kind"], ())
+    kind = of(bundle.encoder)
+    given, needed = kind.example(records), NEEDED + kind.packages
     mlflow.pyfunc.save_model(
         str(place),
         mlflow_model=Model(

@@ -20,10 +20,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from pipeline.config.schema import Serving
+from pipeline.kinds.bodies import Invalid
 from pipeline.project.errors import StoreError
 from pipeline.project.processes import end_with
 from pipeline.serving import documents, metrics, site
-from pipeline.serving.bodies import Invalid
 from pipeline.serving.edge import Edge
 from pipeline.serving.loaded import Model
 from pipeline.serving.service import Service, database
@@ -180,6 +180,7 @@ def facts(app: FastAPI, service: Service) -> None:
 
     @app.get("/items", summary="The items whose titles hold a text")
     async def items(query: str = "") -> JSONResponse:
-        if service.model.bundle.encoder["kind"] != "behaviour":
+        found = service.model.form.items(query)
+        if found is None:
             raise HTTPException(404, "this model ranks no items")
-        return JSONResponse(service.model.form.items(query))
+        return JSONResponse(found)

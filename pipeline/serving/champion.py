@@ -20,6 +20,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from pipeline.kinds.kind import of
 from pipeline.models.bundle import Bundle
 from pipeline.project import paths
 from pipeline.project.errors import RatchetError, RegistryError
@@ -123,12 +124,8 @@ def tried(place: Path, digest: str) -> None:
 
 
 def examples(place: Path, encoder: dict[str, Any]) -> list[Any]:
-    """Raw records as pipeline/encoders/KIND.py takes them, of what the version was registered with."""
-    given = json.loads((place / EXAMPLE).read_text(encoding="utf-8"))
-    if encoder["kind"] == "image":
-        return given
-    rows = [dict(zip(given["columns"], row, strict=True)) for row in given["data"]]
-    return [{key: None if value != value else value for key, value in row.items()} for row in rows]  # NaN: no value
+    """Raw records as pipeline/kinds/KIND/encoder.py takes them, of what the version was registered with."""
+    return of(encoder).of_example(json.loads((place / EXAMPLE).read_text(encoding="utf-8")))
 
 
 def prune(place: Path, keep: set[str | None]) -> None:

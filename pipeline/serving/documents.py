@@ -74,7 +74,7 @@ class Column(Strict):
 class About(Strict):
     model: str
     version: int
-    kind: Literal["image", "text", "behaviour", "table"]
+    kind: str = Field(description="of its records, as image, text, behaviour or table")
     task: Literal["classification", "regression", "ranking"]
     labels: list[str] = Field(description="if they are few")
     shape: list[int] = Field(description="of a record as the network takes it")
@@ -167,7 +167,7 @@ def described(document: dict[str, Any], form: Form) -> list[type[BaseModel]]:
         "Answers", __base__=Strict, model=(str, ...), version=(int, ...), predictions=(list[identified], ...)
     )
     one = body(form.schema_in, form.examples)
-    if form.kind == "image":
+    if form.input.uploads:
         file = {
             "type": "object",
             "required": ["image"],

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from pydantic_core import to_json
 
+from pipeline.kinds.bodies import Invalid, invalid
 from pipeline.models import outputs as meaning
 from pipeline.serving.backlog import Backlog
-from pipeline.serving.bodies import Invalid, invalid
 from pipeline.serving.loaded import Model
 from pipeline.serving.store import Prediction, Store
 

@@ -4,34 +4,29 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.kinds.bodies import Invalid, Limits, given, invalid, parsed
+from pipeline.kinds.kind import of
 from pipeline.project.errors import DataError
-from pipeline.serving.bodies import Invalid, Limits, given, invalid, parsed
-from pipeline.serving.histories import Histories
 from pipeline.serving.outcomes import LISTED, Classes, Numbers, Ranking
-from pipeline.serving.pictures import Pictures
-from pipeline.serving.rows import Rows
-from pipeline.serving.texts import Texts
 
-KINDS = {"image": Pictures, "text": Texts, "behaviour": Histories, "table": Rows}
 TASKS = {"classification": Classes, "regression": Numbers, "ranking": Ranking}
-QUICK = 1 << 14  # pixels that are read in about a millisecond
 BATCH = 'an object {"records": [record, …]}'
 
 
 class Form:
     """Bodies in, records and rows of the encoder out; Invalid, and nothing else, for what can't be used.
 
-    `examples`: raw records, as pipeline/encoders/KIND.py takes them; as an attribute they are as a request has them.
+    `examples`: raw records, as pipeline/kinds/KIND takes them; as an attribute they are as a request has them.
     `limits`: `pixels` and `characters` bound the picture files and the texts of one request together.
     """
 
     def __init__(self, encoder: dict[str, Any], examples: list[Any], limits: Limits):
         self.encoder, self.limit = encoder, limits.records
         self.kind: str = encoder["kind"]
-        self.inputs = KINDS[self.kind](encoder, examples, limits)
+        self.input = of(encoder).input(encoder, examples, limits)
         self.outcome = TASKS[encoder["task"]](encoder)
-        self.examples: list[dict[str, Any]] = self.inputs.examples
-        self.schema_in, self.schema_out = self.inputs.schema, self.outcome.schema
+        self.examples: list[dict[str, Any]] = self.input.examples
+        self.schema_in, self.schema_out = self.input.schema, self.outcome.schema
 
     def one(self, body: bytes, quick: bool = False) -> Any:
         """The record of a body of /predict; `quick`: Invalid, too, where a picture file takes long to read."""
@@ -54,29 +49,26 @@ class Form:
         return self.records(values, [f"records.{row}" for row in range(len(values))], quick)
 
     def records(self, values: list[Any], places: list[str], quick: bool) -> list[Any]:
-        bound = {"pixels": QUICK} if quick and self.kind == "image" else {}
-        return self.inputs.records(values, places, **bound)
+        return self.input.records(values, places, quick)
 
     def picture(self, content: bytes) -> np.ndarray:
         """The record of a picture file."""
-        if self.kind != "image":
-            raise invalid("image", f"this model takes no pictures; send JSON such as {self.examples[:1]}")
-        return self.inputs.picture(content)
+        return self.input.picture(content)
 
     def cost(self, record: Any) -> float:
         """How long it takes beside a small one."""
-        return self.inputs.cost(record)
+        return self.input.cost(record)
 
     def encoded(self, records: list[Any]) -> np.ndarray:
         """(N, …) as the network takes them."""
         try:
-            return self.inputs.encoded(records)
+            return self.input.encoded(records)
         except DataError as error:
             raise Invalid([{"field": "", "message": str(error)}]) from error
 
     def stored(self, record: Any, row: np.ndarray) -> bytes:
         """What is kept of a record: a PNG of what the network saw, or the record as canonical JSON."""
-        return self.inputs.stored(record, row)
+        return self.input.stored(record, row)
 
     def answer(self, result: dict[str, Any]) -> dict[str, Any]:
         """Of one of Bundle.predict's results."""
@@ -93,10 +85,10 @@ class Form:
             "task": self.encoder["task"],
             "labels": labels if len(labels) <= LISTED else [],
             "shape": self.encoder["shape"],
-            "columns": self.inputs.columns() if self.kind == "table" else [],
+            "columns": self.input.columns(),
             "examples": self.examples,
         }
 
-    def items(self, query: str) -> list[dict[str, str]]:
-        """Of a model that ranks items: those whose titles hold `query`."""
-        return self.inputs.found(query) if self.kind == "behaviour" else []
+    def items(self, query: str) -> list[dict[str, str]] | None:
+        """Of a model that ranks items: those whose titles hold `query`; None of any other."""
+        return self.input.found(query)

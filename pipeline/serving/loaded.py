@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from pipeline.kinds.bodies import Limits
 from pipeline.models.bundle import Bundle
 from pipeline.serving import champion
-from pipeline.serving.bodies import Limits
 from pipeline.serving.forms import Form
 
 LOOKED = 0.25  # seconds between two looks at champion.json

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, Field, create_model
 
-from pipeline.encoders.table import LARGEST
-from pipeline.serving.bodies import STRICT, given, invalid
-from pipeline.serving.rows import word
+from pipeline.kinds.bodies import STRICT, given, invalid
+from pipeline.kinds.table.encoder import LARGEST
+from pipeline.kinds.table.input import word
 
 LISTED = 1000  # labels that a document names
 SHOWN = 30  # labels that a message names

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
+from pipeline.kinds.bodies import Invalid
 from pipeline.serving.backlog import Backlog, within
-from pipeline.serving.bodies import Invalid
 
 READERS = 2  # bodies at a time; each may take 16 bytes for each of its pixels, serving.pixels at most
 LARGE = 1 << 14  # bytes of a body; as many of a PNG that is made for it take 11 ms to read

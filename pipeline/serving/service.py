@@ -9,12 +9,12 @@ from contextlib import suppress
 from typing import Any
 
 from pipeline.config.schema import Serving
+from pipeline.kinds.bodies import Invalid, Limits
 from pipeline.project import paths
 from pipeline.project.errors import StoreError
 from pipeline.project.secrets import redact
 from pipeline.serving import metrics
 from pipeline.serving.backlog import later, within
-from pipeline.serving.bodies import Invalid, Limits
 from pipeline.serving.engine import Engine
 from pipeline.serving.loaded import Loaded, Model
 from pipeline.serving.outcomes import matched, named

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, delete, exists, func, insert, select, update
 
+from pipeline.kinds.kind import by_name
 from pipeline.serving import file
 from pipeline.serving.database import (
     LABELS,
@@ -94,7 +95,7 @@ class Store:
             connection.execute(insert(PREDICTIONS), rows)
 
     def kept(self, prediction: Prediction) -> Prediction:
-        if not self.scrub or prediction.kind == "image":
+        if not self.scrub or not by_name(prediction.kind).scrubbed:
             return prediction
         return replace(prediction, record=scrubbed_record(prediction.record))
 

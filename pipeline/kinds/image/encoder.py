@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.encoders.picture import read
+from pipeline.kinds.image.picture import read
 from pipeline.project.errors import DataError
 
 Shape = tuple[int, ...]
@@ -28,11 +28,6 @@ def encode(encoder: dict[str, Any], records: Any) -> np.ndarray:
     if batch.dtype != np.uint8:
         refuse_odd_pixels(batch)
     return batch.astype(np.uint8, copy=False)
-
-
-def decode(encoder: dict[str, Any], inputs: np.ndarray) -> list[str]:
-    """A picture has no line of text: an empty one for each."""
-    return [""] * len(inputs)
 
 
 def as_numbers(records: Any) -> np.ndarray | None:

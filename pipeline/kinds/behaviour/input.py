@@ -6,15 +6,15 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import ConfigDict, FailFast, Field, create_model
 
-from pipeline.data.encoding import encode
-from pipeline.serving.bodies import SHOWN, STRICT, Invalid, Limits, canonical, checked, each, given, joined
+from pipeline.kinds.bodies import SHOWN, STRICT, Invalid, Limits, canonical, checked, each, given, joined
+from pipeline.kinds.input import Input
 
 MOST = 10_000  # items of a history: all that are encoded together get the width of the longest
 FOUND = 20  # items of a search
 UNIT = 1000  # items that take about as long as a short history's way through the network
 
 
-class Histories:
+class Histories(Input):
     """A record is a list of item ids, the latest last."""
 
     def __init__(self, encoder: dict[str, Any], raw: list[Any], limits: Limits):
@@ -30,7 +30,7 @@ class Histories:
             items=(Annotated[list[str | int], FailFast()], Field(description=description, max_length=MOST)),
         )
 
-    def records(self, values: list[Any], places: list[str]) -> list[list[str]]:
+    def records(self, values: list[Any], places: list[str], quick: bool = False) -> list[list[str]]:
         return each(self.record, values, places)
 
     def record(self, value: Any, place: str) -> list[str]:
@@ -50,9 +50,6 @@ class Histories:
             f"{given(item)}; it needs one of the {len(self.titles):,} items that this model knows ({few}, …): "
             "GET /items?query= finds them by title"
         )
-
-    def encoded(self, records: list[list[str]]) -> np.ndarray:
-        return encode(self.encoder, records)
 
     def stored(self, record: list[str], row: np.ndarray) -> bytes:
         return canonical({"items": record})

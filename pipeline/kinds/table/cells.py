@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 import polars as pl
 
-from pipeline.encoders import numerals
+from pipeline.kinds.table import numerals
 
 # What an encoder without "missing_marks" was made with; data.prepare.missing_marks says it for a new one
 MISSING = ("", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "?", "-")

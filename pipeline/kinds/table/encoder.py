@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipeline.encoders import cells, frames
+from pipeline.kinds.table import cells, frames
 from pipeline.project.errors import DataError
 
 DATE_PARTS = ("year", "month", "weekday", "hour", "seconds")  # seconds since the first of train

@@ -5,15 +5,14 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Annotated, Any
 
-import numpy as np
 import polars as pl
 from pydantic import ConfigDict, Field, create_model
 
-from pipeline.data.encoding import encode
-from pipeline.encoders import cells
-from pipeline.encoders.frames import nearest
-from pipeline.encoders.table import NEEDED, marks_of
-from pipeline.serving.bodies import STRICT, Invalid, Limits, Text, canonical, checked, each, given, joined
+from pipeline.kinds.bodies import STRICT, Invalid, Limits, Text, checked, each, given, joined
+from pipeline.kinds.input import Input
+from pipeline.kinds.table import cells
+from pipeline.kinds.table.encoder import NEEDED, marks_of
+from pipeline.kinds.table.frames import nearest
 
 LONGEST = 10_000  # characters of a cell
 Cell = Annotated[Text, Field(max_length=LONGEST)]
@@ -24,7 +23,7 @@ SHOWN = 10  # values of a category in its description
 Record = dict[str, Any]
 
 
-class Rows:
+class Rows(Input):
     """A record is a dict of all the columns: floats, texts and None."""
 
     def __init__(self, encoder: dict[str, Any], raw: list[Record], limits: Limits):
@@ -52,7 +51,7 @@ class Rows:
         kind, described = TYPES[self.kinds[name]], {"alias": name, "description": self.needs[name]}
         return (kind, Field(**described)) if self.whole else (kind | None, Field(None, **described))
 
-    def records(self, values: list[Any], places: list[str]) -> list[Record]:
+    def records(self, values: list[Any], places: list[str], quick: bool = False) -> list[Record]:
         records = each(self.record, values, places)
         problems = [
             {"field": joined(places[row], name), "message": f"{given(cell)}; it needs {self.needs[name]}"}
@@ -61,9 +60,6 @@ class Rows:
         if problems:
             raise Invalid(problems)
         return records
-
-    def cost(self, record: Record) -> float:
-        return 1.0
 
     def record(self, value: Any, place: str) -> Record:
         asked = checked(self.schema, value, place, self.unknown)
@@ -86,12 +82,6 @@ class Rows:
 
     def form(self, name: str) -> str | list[str] | None:
         return next(column["format"] for column in self.encoder["columns"] if column["name"] == name)
-
-    def encoded(self, records: list[Record]) -> np.ndarray:
-        return encode(self.encoder, records)
-
-    def stored(self, record: Record, row: np.ndarray) -> bytes:
-        return canonical(record)
 
     def columns(self) -> list[dict[str, Any]]:
         """name, type, and the values that a category has."""

@@ -1,20 +1,17 @@
 """From raw records to the tensors that nets take: one function, for preprocess and for serving."""
 
-import importlib
 import re
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from pipeline.kinds.kind import Kind, of
 from pipeline.project.errors import DataError
-
-KINDS = ("image", "text", "behaviour", "table")
 
 
 def encode(encoder: dict[str, Any], records: Any) -> np.ndarray:
-    """Records as inputs (N, …), by pipeline/encoders/KIND.py; DataError names the first record that can't be one."""
+    """Records as inputs (N, …), by pipeline/kinds/KIND; DataError names the first record that can't be one."""
     return of(encoder).encode(encoder, records)
 
 
@@ -33,28 +30,17 @@ def encode_usable(encoder: dict[str, Any], records: Any) -> tuple[np.ndarray, di
 
 def faults(encoder: dict[str, Any], records: Any) -> dict[int, str]:
     """Place → why the record there can't be encoded."""
-    at_once = getattr(of(encoder), "faults", one_by_one)
+    kind = of(encoder)
     try:
-        found = at_once(encoder, records)
+        found = kind.faults(encoder, records)
     except DataError:
         if not isinstance(records, list):
             raise
-        found = one_by_one(encoder, records)
+        found = Kind.faults(kind, encoder, records)
     return {
         place: re.sub(r"^record \d+(: )?", lambda begin: "" if begin[1] else "the record", reason)
         for place, reason in found.items()
     }
-
-
-def one_by_one(encoder: dict[str, Any], records: Any) -> dict[int, str]:
-    encode(encoder, records[:0])  # what is wrong with all of them is said once
-    found = {}
-    for place in range(len(records)):
-        try:
-            encode(encoder, records[place : place + 1])
-        except DataError as error:
-            found[place] = str(error)
-    return found
 
 
 def chosen(records: Any, places: Sequence[int]) -> Any:
@@ -66,8 +52,11 @@ def decode(encoder: dict[str, Any], inputs: np.ndarray) -> list[str]:
     return of(encoder).decode(encoder, inputs)
 
 
-def of(encoder: dict[str, Any]) -> ModuleType:
-    if encoder["kind"] not in KINDS:
-        known = ", ".join(KINDS)
-        raise DataError(f"the encoder is of the kind {encoder['kind']!r}; this version of Ratchet knows: {known}")
-    return importlib.import_module(f"pipeline.encoders.{encoder['kind']}")
+def raw(encoder: dict[str, Any], kind: str, record: bytes) -> Any:
+    """A record as the feedback store keeps it, back as `encode` takes it.
+
+    DataError for one of another `kind` than the encoder's, or one that is no longer whole.
+    """
+    if kind != encoder["kind"]:
+        raise DataError(f"the record is of the kind {kind!r}; this data needs {encoder['kind']!r}")
+    return of(encoder).stored(encoder, record)

@@ -5,14 +5,15 @@ from typing import Any
 import numpy as np
 from pydantic import ConfigDict, Field, create_model
 
-from pipeline.data.encoding import encode
-from pipeline.serving.bodies import LARGE, STRICT, Limits, Text, canonical, checked, each, invalid, joined
+from pipeline.kinds.bodies import LARGE, STRICT, Limits, Text, canonical, checked, each, invalid, joined
+from pipeline.kinds.encoding import encode
+from pipeline.kinds.input import Input
 
 MOST = 100_000  # characters, of a text and of texts that are tokenised together
 UNIT = 1000  # characters that take about as long as a short text's way through the network
 
 
-class Texts:
+class Texts(Input):
     """A record is a string."""
 
     def __init__(self, encoder: dict[str, Any], raw: list[Any], limits: Limits):
@@ -25,7 +26,7 @@ class Texts:
             text=(Text, Field(description="a text of whole characters", json_schema_extra={"maxLength": MOST})),
         )
 
-    def records(self, values: list[Any], places: list[str]) -> list[str]:
+    def records(self, values: list[Any], places: list[str], quick: bool = False) -> list[str]:
         texts = each(self.record, values, places)
         if (size := sum(map(len, texts))) > self.characters:
             field = "records" if len(texts) > 1 else "text"
