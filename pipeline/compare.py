@@ -10,7 +10,8 @@ from typing import Any
 
 from pipeline.config.checking import flatten
 from pipeline.project.tables import number, table
-from pipeline.tracking.recorded import Recorded, as_json, begun, found, lower_is_better, read, state
+from pipeline.tasks.metrics import lower_is_better
+from pipeline.tracking.recorded import Recorded, as_json, begun, found, read, state
 
 ABSENT = "-"
 NO_SCORES = ("test/count",)  # and deviations: neither more nor less of them is better

@@ -7,7 +7,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import polars as pl
 import torch
@@ -16,12 +16,12 @@ from pipeline.data import batches
 from pipeline.data.batches import Batch
 from pipeline.kinds.encoding import chosen, encode_usable
 from pipeline.kinds.kind import of
-from pipeline.models import outputs as meaning
 from pipeline.models.bundle import Bundle
 from pipeline.project import paths
 from pipeline.project.errors import DataError
 from pipeline.project.files import write_atomically
 from pipeline.project.spreadsheets import guarded
+from pipeline.tasks import task as tasks
 
 SUFFIX = ".predictions"
 NOT_FINITE = "the model has no finite answer; are all of its numbers plausible?"
@@ -138,24 +138,13 @@ def scored(bundle: Bundle, parts: Iterable[Batch]) -> Iterator[tuple[pl.DataFram
 
 def answered(bundle: Bundle, inputs: torch.Tensor) -> tuple[pl.DataFrame, torch.Tensor]:
     """The answers that are finite numbers, and which of `inputs` (N, …) have one, (N,) bool."""
-    size = of(bundle.encoder).at_once
+    size, task = of(bundle.encoder).at_once, tasks.of(bundle.encoder)
     frames, finite = [pl.DataFrame()], [torch.ones(0, dtype=torch.bool)]
     for part in inputs.split(size) if len(inputs) else ():
         outputs = bundle.outputs(part)
         finite.append(outputs.isfinite().all(dim=1))
-        frames.append(answer(outputs[finite[-1]], part[finite[-1]], bundle.encoder))
+        frames.append(task.table(outputs[finite[-1]], part[finite[-1]], bundle.encoder))
     return pl.concat([frame for frame in frames if frame.height] or frames[:1]), torch.cat(finite)
-
-
-def answer(outputs: torch.Tensor, inputs: torch.Tensor, encoder: dict[str, Any]) -> pl.DataFrame:
-    if encoder["task"] == "classification":
-        probabilities = outputs.double().softmax(dim=1)  # (N, C)
-        labels = pl.Series(encoder["labels"], dtype=pl.String)[probabilities.argmax(dim=1).numpy()]
-        shares = zip(encoder["labels"], probabilities.T, strict=True)
-        return pl.DataFrame({"label": labels, **{f"p_{label}": share.numpy() for label, share in shares}})
-    if encoder["task"] == "regression":
-        return pl.DataFrame({"value": meaning.unscaled(outputs, encoder).numpy()})
-    return pl.DataFrame(meaning.ranked(outputs, inputs, encoder))
 
 
 def flat(frame: pl.DataFrame) -> pl.DataFrame:

@@ -64,7 +64,7 @@ HOSTILE = [
     ("image", put("net.name", 7), "net.name is 7"),
     ("image", put("net.name", "../../evil"), "net.name is '../../evil'"),
     ("image", put("net.name", "resnet"), "resnet"),
-    ("image", put("net.name", "outputs"), "build"),
+    ("image", put("net.name", "network"), "is no net"),
     ("image", put("net.widths", [-4]), "negative dimension"),
     ("image", put("net.widths", [1 << 30]), "net.1."),
     ("image", put("net.widths", [10**30]), "bundle.json"),

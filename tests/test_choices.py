@@ -14,10 +14,11 @@ from pipeline.config import composition
 from pipeline.config.schema import Augmentation, Config, Huber, SquaredError
 from pipeline.models import network
 from pipeline.models.layers import ACTIVATIONS, INITIALISATIONS
-from pipeline.models.outputs import answers, without_seen
 from pipeline.project.errors import ConfigError
+from pipeline.tasks import task as tasks
+from pipeline.tasks.ranking import without_seen
 from pipeline.training.augmentation import augment
-from pipeline.training.objective import Objective, Ranking
+from pipeline.training.objective import Objective, Ranked
 from pipeline.training.optimization import add_l1, build_optimizer, l1_weights, learning_rate
 from pipeline.training.task import Task
 from tests.conftest import REPOSITORY
@@ -134,12 +135,12 @@ def test_ranks_leave_out_what_was_seen() -> None:
     logits = torch.tensor([[5.0, 4.0, 3.0, 2.0]])
     history = torch.tensor([[0, 1, 3]], dtype=torch.int32)  # padding, item 0, item 2
     assert without_seen(logits, history).tolist() == [[-math.inf, 4.0, -math.inf, 2.0]]
-    metric = Ranking()
+    metric = Ranked()
     metric.update(logits, torch.tensor([3]), history)
     assert metric.compute()["mrr"].item() == 0.5
     assert metric.compute()["ndcg_10"].item() == pytest.approx(1 / math.log2(3))
     encoder = {"task": "ranking", "labels": ["a", "b", "c", "d"]}
-    (answer,) = answers(logits, history, encoder)
+    (answer,) = tasks.of(encoder).answers(logits, history, encoder)
     assert answer["items"][:2] == ["b", "d"]
 
 

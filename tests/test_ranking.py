@@ -10,8 +10,8 @@ from torchmetrics.retrieval import RetrievalHitRate, RetrievalMRR, RetrievalNorm
 from pipeline.evaluation import ranking
 from pipeline.evaluation.figures import style
 from pipeline.evaluation.ranking import Result
-from pipeline.models.outputs import without_seen
 from pipeline.project.errors import TrainingError
+from pipeline.tasks.ranking import without_seen
 from tests.scoring import settings
 
 HISTORY = [{"epoch": 1, "step": 5, "train/loss": 3.0, "train/accuracy": 0.1, "val/loss": 3.1, "val/ndcg_10": 0.2}]

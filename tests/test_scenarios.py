@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 import yaml
 
-from pipeline.config.combinations import BASELINES, BY_CLASS, METRICS
 from pipeline.data import records
 from pipeline.evaluation import paired
+from pipeline.kinds import kind as kinds
 from pipeline.models.bundle import Bundle
-from pipeline.registry.signature import example
+from pipeline.tasks import task as tasks
 from tests import smoke
 
 STAGES = ["compose", "download", "preprocess", "train", "evaluate", "register", "promote"]
@@ -30,17 +30,17 @@ def test_every_scenario_from_raw_files_to_a_champion_that_predicts(
 
     bundle = Bundle.load(project / "models/bundle")
     metrics = json.loads((project / "reports/metrics.json").read_text())
-    task = bundle.encoder["task"]
+    task, known = bundle.encoder["task"], tasks.of(bundle.encoder)
     score = {"classification": "accuracy", "regression": "r2", "ranking": "hr_10"}[task]
     baselines = {key.split("/")[1] for key in metrics if key.startswith("baseline/")}
     assert smoke.BASELINES[bundle.encoder["kind"]] <= baselines
     assert metrics[f"test/{score}"] > smoke.LEAST[scenario]
     assert {key.partition("/")[2] for key in metrics if key.startswith("test/")} == set(
-        METRICS[task]
+        known.metrics
     )  # none of a class
-    assert baselines <= set(BASELINES[task])
+    assert baselines <= set(known.baselines)
     by_class = {key.split("/")[1] for key in json.loads((project / "reports/classes.json").read_text())}
-    assert by_class == set(BY_CLASS[task])
+    assert by_class == set(known.by_class)
     assert len(list((project / "reports/figures").glob("*.png"))) >= 3
     assert drawn(project) >= {"curves.csv"}
     assert (project / "reports/mistakes.csv").is_file()
@@ -53,7 +53,7 @@ def test_every_scenario_from_raw_files_to_a_champion_that_predicts(
     # the registered model takes the user's own records, and answers as the bundle does
     spec = json.loads((project / "data/processed/spec.json").read_text())
     name = yaml.safe_load((project / "params.lock.yaml").read_text())["registry"]["model"]
-    given = example(bundle.encoder, spec["examples"])
+    given = kinds.of(bundle.encoder).example(spec["examples"])
     served = mlflow.pyfunc.load_model(f"models:/{name}@champion").predict(given)
     assert served.to_dict("records") == bundle.predict(given)
 

@@ -23,8 +23,8 @@ from pipeline.config.data import MnistData
 from pipeline.data import mnist, table
 from pipeline.kinds.bodies import Limits, parsed
 from pipeline.kinds.encoding import encode
-from pipeline.models import outputs as meaning
 from pipeline.serving.forms import Form, Invalid
+from pipeline.tasks import task as tasks
 from tests import digits, test_behaviour, test_table, test_text
 from tests import texts as tiny
 from tests.conftest import REPOSITORY
@@ -140,7 +140,7 @@ def test_answers_are_json_by_their_schema(forms, kind: str) -> None:
     form = forms[kind]
     width = 1 if kind == "regression" else len(form.encoder["labels"])
     inputs = torch.from_numpy(form.encoded([form.one(body(form.examples[0]))]))
-    (result,) = meaning.answers(torch.linspace(0, 1, width)[None], inputs, form.encoder)
+    (result,) = tasks.of(form.encoder).answers(torch.linspace(0, 1, width)[None], inputs, form.encoder)
     answer = form.answer(result)
     form.schema_out.model_validate(json.loads(json.dumps(answer, allow_nan=False)))
     if kind == "behaviour":

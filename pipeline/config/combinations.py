@@ -9,38 +9,10 @@ from pipeline.config.data import AnyData
 from pipeline.config.model import AnyModel
 from pipeline.config.section import choices
 from pipeline.kinds.kind import Kind, by_name
+from pipeline.tasks import task as tasks
+from pipeline.tasks.task import Task
 
 Problem = tuple[str, Any, str]  # key, given, allowed
-
-LOSSES = {"classification": ("cross_entropy", "binary"), "regression": ("mse", "huber"), "ranking": ("cross_entropy",)}
-MONITORS = {
-    "classification": ("val/accuracy", "val/loss"),
-    "regression": ("val/rmse", "val/mae", "val/r2", "val/loss"),
-    "ranking": ("val/ndcg_10", "val/hr_10", "val/mrr", "val/loss"),
-}
-GATES = {
-    "classification": ("accuracy", "recall", "loss"),
-    "regression": ("mae", "rmse"),
-    "ranking": ("ndcg_10", "ndcg_5", "ndcg_20", "hr_10", "hr_5", "hr_20", "recall_10", "mrr"),
-}
-
-# Of the test split, as pipeline/evaluation names them; classes have some of their own: test/recall/CLASS
-METRICS = {
-    "classification": (
-        "accuracy", "auroc", "average_precision", "calibration_error", "count", "f1", "loss", "precision", "recall",
-    ),
-    "regression": ("count", "mae", "median_absolute_error", "r2", "rmse"),
-    "ranking": (
-        "count", "coverage_10", "hr_10", "hr_20", "hr_5", "mrr", "ndcg_10", "ndcg_20", "ndcg_5", "recall_10",
-    ),
-}  # fmt: skip
-BY_CLASS = {"classification": ("f1", "precision", "recall"), "regression": (), "ranking": ()}
-# Of simple models on the same rows: all of these but count, so far as they mean something
-BASELINES = {
-    "classification": ("boosting", "majority", "tf_idf"),
-    "regression": ("boosting", "mean", "tf_idf"),
-    "ranking": ("ease", "popularity"),
-}
 
 
 def impossible(settings: dict[str, Any]) -> list[Problem]:
@@ -112,30 +84,34 @@ def of_encoder(settings: dict[str, Any]) -> Iterator[Problem]:
         yield "pretrained.name", encoder, f"none: model {model} uses no pretrained encoder; model bert does, on texts"
 
 
-def task_of(settings: dict[str, Any]) -> str:
-    given = word(settings, "data.prepare.task")
-    return "ranking" if word(settings, "data.kind") == "movielens" else given or "classification"
+def task_of(settings: dict[str, Any]) -> Task | None:
+    """None where data.prepare names no task that there is, which is told of by itself."""
+    data = choices(AnyData, "kind").get(word(settings, "data.kind"))
+    name = (data and data.task) or word(settings, "data.prepare.task")
+    return tasks.by_name(name) if name in tasks.names() else None
 
 
 def of_task(settings: dict[str, Any]) -> Iterator[Problem]:
     task = task_of(settings)
-    if task == "ranking" and at(settings, "gate.over_baseline") is True:
-        yield "gate.over_baseline", True, "false: a ranking has no majority class and no mean"
-    for key, known in (("loss.name", LOSSES), ("training.monitor", MONITORS), ("gate.metric", GATES)):
-        given = word(settings, key)
-        everywhere = {name for names in known.values() for name in names}
-        if task in known and given in everywhere and given not in known[task]:
-            yield key, given, f"for {task}: {', '.join(known[task])}"
+    if task is None:
+        return
+    if task.constant is None and at(settings, "gate.over_baseline") is True:
+        yield "gate.over_baseline", True, f"false: a {task.name} has no majority class and no mean"
+    for key, names in (("loss.name", "losses"), ("training.monitor", "monitors"), ("gate.metric", "gates")):
+        given, allowed = word(settings, key), getattr(task, names)
+        everywhere = {name for one in tasks.names() for name in getattr(tasks.by_name(one), names)}
+        if given in everywhere and given not in allowed:
+            yield key, given, f"for {task.name}: {', '.join(allowed)}"
 
 
 def of_minimum(settings: dict[str, Any]) -> Iterator[Problem]:
     """Names that no metric can have; which classes there are is known when there is data."""
     minimum, task = at(settings, "gate.minimum"), task_of(settings)
-    if not isinstance(minimum, dict) or task not in METRICS:
+    if not isinstance(minimum, dict) or task is None:
         return
-    known = [f"test/{name}" for name in METRICS[task]]
-    known += [f"baseline/{name}/{metric}" for name in BASELINES[task] for metric in METRICS[task]]
-    of_class = tuple(f"test/{name}/" for name in BY_CLASS[task])
+    known = [f"test/{name}" for name in task.metrics]
+    known += [f"baseline/{name}/{metric}" for name in task.baselines for metric in task.metrics]
+    of_class = tuple(f"test/{name}/" for name in task.by_class)
     for name in (name for pair in minimum.items() for name in pair if isinstance(name, str)):
         if name not in known and not (of_class and name.startswith(of_class) and name not in of_class):
             yield "gate.minimum", name, listed(task) + nearest(name, [*known, *of_class])
@@ -147,7 +123,7 @@ def nearest(name: str, known: list[str]) -> str:
     return f". Did you mean {near[0]}{label}?" if near else ""
 
 
-def listed(task: str) -> str:
-    classes = f", test/{'|'.join(BY_CLASS[task])}/CLASS" if BY_CLASS[task] else ""
-    simple = f"baseline/{'|'.join(BASELINES[task])}/METRIC"
-    return f"the metrics for {task} are test/{'|'.join(METRICS[task])}{classes} and {simple}"
+def listed(task: Task) -> str:
+    classes = f", test/{'|'.join(task.by_class)}/CLASS" if task.by_class else ""
+    simple = f"baseline/{'|'.join(task.baselines)}/METRIC"
+    return f"the metrics for {task.name} are test/{'|'.join(task.metrics)}{classes} and {simple}"

@@ -225,6 +225,7 @@ class PrepareTable(Section):
 
 class MnistData(Section):
     records: ClassVar[str] = "image"  # the kind of what it prepares
+    task: ClassVar[str | None] = "classification"
     name: Name
     kind: Literal["mnist"]
     source: Source
@@ -233,6 +234,7 @@ class MnistData(Section):
 
 class ImagesData(Section):
     records: ClassVar[str] = "image"  # the kind of what it prepares
+    task: ClassVar[str | None] = "classification"
     name: Name
     kind: Literal["images"]
     source: Folder
@@ -241,6 +243,7 @@ class ImagesData(Section):
 
 class ReviewsData(Section):
     records: ClassVar[str] = "text"  # the kind of what it prepares
+    task: ClassVar[str | None] = "classification"
     name: Name
     kind: Literal["reviews"]
     source: Source
@@ -249,6 +252,7 @@ class ReviewsData(Section):
 
 class TextData(Section):
     records: ClassVar[str] = "text"  # the kind of what it prepares
+    task: ClassVar[str | None] = None  # data.prepare.task
     name: Name
     kind: Literal["text"]
     source: Source
@@ -257,6 +261,7 @@ class TextData(Section):
 
 class MovielensData(Section):
     records: ClassVar[str] = "behaviour"  # the kind of what it prepares
+    task: ClassVar[str | None] = "ranking"
     name: Name
     kind: Literal["movielens"]
     source: Source
@@ -265,6 +270,7 @@ class MovielensData(Section):
 
 class TableData(Section):
     records: ClassVar[str] = "table"  # the kind of what it prepares
+    task: ClassVar[str | None] = None  # data.prepare.task
     name: Name
     kind: Literal["table"]
     source: Source

@@ -9,6 +9,7 @@ from pipeline.config.data import AnyData, AnyEncoder, without_secret
 from pipeline.config.model import AnyModel
 from pipeline.config.section import Amount, Count, Name, Positive, Rate, Said, Section, Sha256, Share
 from pipeline.project.files import digest
+from pipeline.tasks.metrics import lower_is_better
 
 # What decides the model: what the config hash is made of, and what is adopted from a run
 HASHED = {"seed", "data", "labels", "pretrained", "model", "loss", "optimizer", "schedule", "training"}
@@ -108,7 +109,7 @@ class Training(Section):
 
     @property
     def mode(self) -> Literal["min", "max"]:
-        return "min" if self.monitor in ("val/loss", "val/mae", "val/rmse") else "max"
+        return "min" if lower_is_better(self.monitor) else "max"
 
 
 class Trainer(Section):

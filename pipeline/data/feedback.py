@@ -19,6 +19,7 @@ from pipeline.kinds.kind import of
 from pipeline.project import paths
 from pipeline.project.errors import DataError
 from pipeline.project.files import sha256
+from pipeline.tasks import task as tasks
 
 FILE = paths.FEEDBACK / "labels.parquet"
 HELD_BACK = "held_back.parquet"  # of data/processed: record and label, as they stand in FILE
@@ -92,7 +93,7 @@ def sorted_out(encoder: dict[str, Any], table: pl.DataFrame) -> tuple[list[Examp
 
 
 def target(encoder: dict[str, Any], label: str) -> float:
-    if encoder["task"] == "regression":
+    if tasks.of(encoder).numeric:
         return float(label)
     if label not in encoder["labels"]:
         raise DataError(f"the label {label!r} is none of the {len(encoder['labels']):,} that this data has")

@@ -18,6 +18,7 @@ from pipeline.data.splits import Unusable
 from pipeline.kinds.table import cells
 from pipeline.kinds.table.encoder import LARGEST, NEEDED
 from pipeline.project.errors import DataError
+from pipeline.tasks import task as tasks
 
 # No column's name begins with a blank: reading.stripped
 TARGET, GROUP, TIME, HASH, WRONG, GAP, BLANK = " target", " group", " time", " hash", " wrong", " gap", " blank"
@@ -144,7 +145,7 @@ def reading(name: str, kind: str, form: str | list[str] | None, marks: list[str]
 def roles(table: Table, settings: PrepareTable, dates: dict[str, str | list[str] | None]) -> dict[str, pl.Expr]:
     """Target, group and time."""
     split, marks = settings.split, settings.missing_marks
-    kind = "number" if settings.task == "regression" else "category"
+    kind = "number" if tasks.by_name(settings.task).numeric else "category"
     found = {TARGET: reading(settings.target, kind, settings.target_format, settings.target_marks)}
     if split.group is not None:
         group = reading(split.group, "category", None, marks)
@@ -198,7 +199,7 @@ def checks_of(settings: PrepareTable, columns: Sequence[str], kinds: dict[str, s
     """In the order in which they are tried; a row fails by the first."""
     target, marks = pl.col(TARGET), settings.missing_marks
     ragged = Check(pl.col(RAGGED).is_not_null(), RAGGED, "")
-    if settings.task == "regression":
+    if tasks.by_name(settings.task).numeric:
         bad = target.is_null() | target.is_nan() | (target.abs() > LARGEST)
         checks = [Check(bad, settings.target, NEEDED["number"], settings.target_marks)]
     else:

@@ -12,6 +12,7 @@ from pipeline.config.schema import Config
 from pipeline.data import feedback, store
 from pipeline.data.splits import Fold, accounted, faults
 from pipeline.project import paths
+from pipeline.tasks import task as tasks
 
 
 def prepare(config: Config, fold: Fold | None = None, folder: Path = paths.PROCESSED) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def prepare(config: Config, fold: Fold | None = None, folder: Path = paths.PROCE
             "kind": prepared.encoder["kind"],
             "task": prepared.encoder["task"],
             "inputs": {"shape": prepared.encoder["shape"], "dtype": prepared.encoder["dtype"]},
-            "classes": prepared.encoder["labels"] if prepared.encoder["task"] == "classification" else [],
+            "classes": prepared.encoder["labels"] if tasks.of(prepared.encoder).classes else [],
             "counts": accounted(prepared),
             "statistics": prepared.statistics,
             "examples": prepared.examples,

@@ -7,6 +7,7 @@ from pipeline.config.data import PrepareTable
 from pipeline.data.parsing import BLANK, GAP, HASH, MOST_QUARANTINED, TARGET, WRONG, Check, Parsed
 from pipeline.data.splits import Unusable, by_kind, least_share
 from pipeline.project.errors import DataError
+from pipeline.tasks import task as tasks
 
 FEWEST = 3  # rows of a class: one for each split
 
@@ -16,7 +17,7 @@ def targets_of(parsed: Parsed, settings: PrepareTable) -> tuple[np.ndarray, list
     values = parsed.column(TARGET)
     wrong = parsed.column(WRONG).fill_null(-1).to_numpy().copy()
     wrong[parsed.column(BLANK).to_numpy()] = -1
-    if settings.task == "regression":
+    if tasks.by_name(settings.task).numeric:
         with np.errstate(over="ignore", invalid="ignore"):
             return values.to_numpy().astype(np.float32), [], wrong
     counts = values.filter(pl.Series(wrong < 0)).drop_nulls().rename("value").value_counts(name="rows")

@@ -17,6 +17,7 @@ from pipeline.data.splits import Prepared, Split, Unusable
 from pipeline.project.errors import DataError
 from pipeline.project.files import digest, quoted, read_json, sha256, sync_folder, write_json
 from pipeline.project.paths import PROCESSED
+from pipeline.tasks import task as tasks
 
 if TYPE_CHECKING:
     import torch
@@ -121,7 +122,7 @@ def fill(folder: Path, prepared: Prepared, about: Mapping[str, Any]) -> dict[str
             "quarantined": len(split.quarantined),
             "sha256": sha256(folder / tensors(name)),
         }
-        if prepared.encoder["task"] == "classification":
+        if tasks.of(prepared.encoder).classes:
             described[name]["per_class"] = split.per_class(len(prepared.encoder["labels"]))
     write_json(folder / ENCODER, prepared.encoder)
     write_quarantine(folder / QUARANTINE, {name: split.quarantined for name, split in prepared.splits.items()})

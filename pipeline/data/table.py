@@ -21,6 +21,7 @@ from pipeline.kinds.table.encoder import inputs
 from pipeline.kinds.table.frames import named
 from pipeline.project import paths
 from pipeline.project.errors import DataError
+from pipeline.tasks import task as tasks
 
 SIDES = {"train": TRAIN, "val": VAL, "test": TEST}
 
@@ -36,7 +37,7 @@ def prepare(raw: Path, config: Config, fold: Fold | None = None) -> Prepared:
     targets, labels, wrong = targets_of(parsed, settings)
     unusable = set_apart(parsed, wrong, settings.max_quarantined)
     kept, dropped = cleaned(parsed, settings, wrong)
-    if settings.task == "classification":
+    if tasks.by_name(settings.task).classes:
         refuse_single_class(parsed, settings.target, labels)
     sides = np.full(parsed.rows, NONE, np.int8)
     sides[kept] = dealt(parsed, settings, targets[kept], kept, fold)
@@ -147,7 +148,7 @@ def encoder_of(
         "missing_marks": settings.missing_marks,
         "columns": columns,
     }
-    if settings.task == "regression":
+    if tasks.by_name(settings.task).numeric:
         mean, std = float(targets.mean(dtype=np.float64)), float(targets.std(dtype=np.float64))
         if not std:
             raise DataError(

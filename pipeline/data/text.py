@@ -19,6 +19,7 @@ from pipeline.kinds.table import cells
 from pipeline.kinds.table.frames import named
 from pipeline.project import paths
 from pipeline.project.errors import ConfigError, DataError
+from pipeline.tasks import task as tasks
 
 FEWEST = 3  # rows of a class: one for each split
 LOOK = 10_000  # rows in which the form of dates is looked for
@@ -81,7 +82,7 @@ def judged(table: Table, settings: PrepareText) -> tuple[pl.DataFrame, int]:
         frame = used.with_row_index(ROW).collect()
     blanks = int(frame[BLANK].sum())
     frame = frame.filter(~pl.col(BLANK)).with_columns(pl.col(RAGGED).alias(REASON))
-    needed = NEEDED | ({"target": "a number"} if settings.task == "regression" else {})
+    needed = NEEDED | ({"target": "a number"} if tasks.by_name(settings.task).numeric else {})
     for role, column in columns.items():
         frame = frame.with_columns(read(role, settings, frame[role], column).alias(f"{role} read"))
         value = pl.col(f"{role} read")
@@ -91,7 +92,7 @@ def judged(table: Table, settings: PrepareText) -> tuple[pl.DataFrame, int]:
         reason = pl.format("column '{}' {}; it needs {}", pl.lit(column), given, pl.lit(needed[role]))
         frame = refused(frame, wrong, reason)
     frame = frame.select(ROW, REASON, *[pl.col(f"{role} read").alias(role) for role in columns])
-    if settings.task == "classification":
+    if tasks.by_name(settings.task).classes:
         rows = pl.len().over("target", pl.col(REASON).is_null())
         found = pl.format("its class '{}' has {} usable rows; {} are needed", "target", rows, pl.lit(FEWEST))
         frame = refused(frame, rows < FEWEST, found)
@@ -107,7 +108,7 @@ def read(role: str, settings: PrepareText, values: pl.Series, column: str) -> pl
         return moments(values, column, settings.missing_marks)
     if role == "group":
         return cells.read("category", values, None, settings.missing_marks)
-    kind = "number" if settings.task == "regression" else "category"
+    kind = "number" if tasks.by_name(settings.task).numeric else "category"
     return cells.read(kind, values, settings.target_format, settings.target_marks)
 
 
@@ -133,7 +134,7 @@ def refused(frame: pl.DataFrame, where: pl.Expr, reason: pl.Expr) -> pl.DataFram
 
 def as_corpus(frame: pl.DataFrame, rows: np.ndarray, settings: PrepareText, bad: list[Unusable]) -> Corpus:
     labels: list[str] = []
-    if settings.task == "regression":
+    if tasks.by_name(settings.task).numeric:
         targets = frame["target"].to_numpy().astype(np.float32)
     else:
         labels = sorted(frame["target"].unique())

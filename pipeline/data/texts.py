@@ -17,6 +17,7 @@ from pipeline.data.splits import Fold, Prepared, Split, Unusable, check
 from pipeline.kinds.text import encoder as encoding
 from pipeline.project import paths
 from pipeline.project.errors import ConfigError, DataError
+from pipeline.tasks import task as tasks
 
 SIDES = {"train": TRAIN, "val": VAL, "test": TEST}
 EXAMPLES = 2
@@ -60,7 +61,7 @@ def prepared(
         bad = corpus.unusable if name == "train" else []
         splits[name] = Split(inputs[chosen], corpus.targets[chosen], corpus.rows[chosen], bad, slices)
     check(splits, corpus.labels, max_quarantined)
-    if encoder["task"] == "regression":
+    if tasks.of(encoder).numeric:
         encoder = encoder | {"target": spread(splits["train"].targets)}
     train = np.flatnonzero(sides == TRAIN)
     unknown = vocabulary.about(encoder, inputs[train], (corpus.texts[i] for i in train))

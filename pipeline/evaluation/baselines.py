@@ -17,6 +17,7 @@ from pipeline.evaluation.ranking import popularity
 from pipeline.evaluation.scoring import OutputsOf
 from pipeline.kinds.encoding import decode
 from pipeline.kinds.kind import of
+from pipeline.tasks import task as tasks
 
 MOST_CLASSES = 50  # beyond, a fitted baseline takes more than seconds
 ROUNDS, TREES = 100, 500  # of boosting; of all rounds and classes together
@@ -47,10 +48,11 @@ def baselines(
     TF_IDF reads `texts`, those of train by their rows and those of test: its inputs are then places (B,) in the test
     split; without them it reads what the net's tokens say.
     """
-    if encoder["task"] == "ranking":
+    task = tasks.of(encoder)
+    if task.history:
         return of_ranking(test["inputs"], len(encoder["labels"]))
     train = load_train()
-    if encoder["task"] == "regression":
+    if task.numeric:
         simple = {"mean": lambda inputs: torch.zeros(len(inputs), 1)}
     else:
         simple = {"majority": majority(train["targets"], len(encoder["labels"]))}
@@ -97,8 +99,7 @@ def of_text(encoder: dict[str, Any], train: Split, texts: Texts | None) -> dict[
     if not any(re.search(r"\w", text) for text in seen):
         return {}
     words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=WORD, sublinear_tf=True, max_features=FEATURES)
-    regression = encoder["task"] == "regression"
-    linear = Ridge(solver="sparse_cg") if regression else LogisticRegression(C=4.0, max_iter=1000)
+    linear = Ridge(solver="sparse_cg") if tasks.of(encoder).numeric else LogisticRegression(C=4.0, max_iter=1000)
     model = make_pipeline(words, linear).fit(seen, wanted(encoder, train))
 
     def asked(inputs: np.ndarray) -> list[str]:
@@ -111,7 +112,7 @@ def of_table(encoder: dict[str, Any], train: Split, texts: Texts | None) -> dict
     """Gradient-boosted trees with scikit-learn's own settings; fewer rounds where each grows a tree for every class."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-    kind = HistGradientBoostingRegressor if encoder["task"] == "regression" else HistGradientBoostingClassifier
+    kind = HistGradientBoostingRegressor if tasks.of(encoder).numeric else HistGradientBoostingClassifier
     classes = len(encoder["labels"])
     model = kind(
         max_iter=min(ROUNDS, TREES // classes) if classes > 2 else ROUNDS,
@@ -136,7 +137,7 @@ def categorical(encoder: dict[str, Any]) -> list[int]:
 def wanted(encoder: dict[str, Any], train: Split) -> np.ndarray:
     """Targets as a net learns them: classes, or numbers in standard deviations."""
     targets = train["targets"].numpy()
-    if encoder["task"] != "regression":
+    if not tasks.of(encoder).numeric:
         return targets
     return (targets.astype(np.float64) - encoder["target"]["mean"]) / encoder["target"]["std"]
 
@@ -152,4 +153,4 @@ def outputs_of(encoder: dict[str, Any], model: Any, records_of: Callable[[np.nda
         found[:, torch.from_numpy(model.classes_)] = torch.from_numpy(model.predict_proba(records_of(inputs.numpy())))
         return found.clamp(min=SURE).log()
 
-    return predicted if encoder["task"] == "regression" else logits
+    return predicted if tasks.of(encoder).numeric else logits

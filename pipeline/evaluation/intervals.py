@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from pipeline.evaluation.statistics import interval
+from pipeline.tasks.task import by_name
 
 MANY = 5000  # different values, of which 10,000 resamples take more than 0.2 s
 NORMAL = 1.959964  # standard errors, for 95%
@@ -13,17 +13,7 @@ NORMAL = 1.959964  # standard errors, for 95%
 
 def intervals(predictions: Path, task: str) -> dict[str, tuple[float, float]]:
     """metric → (low, high); of those metrics that are means over the rows, or their root."""
-    columns = {"classification": ["label", "predicted"], "regression": ["actual", "predicted"], "ranking": ["rank"]}
-    table = pl.read_parquet(predictions, columns=columns[task])
-    if task == "classification":
-        return {"accuracy": of_mean((table["label"] == table["predicted"]).to_numpy())}
-    if task == "ranking":
-        ranks = table["rank"].to_numpy()
-        hit = ranks <= 10
-        return {"hr_10": of_mean(hit), "ndcg_10": of_mean(hit / np.log2(1 + ranks))}
-    errors = (table["actual"] - table["predicted"]).to_numpy().astype(np.float64)
-    low, high = of_mean(errors**2)
-    return {"mae": of_mean(np.abs(errors)), "rmse": (max(low, 0) ** 0.5, high**0.5)}
+    return by_name(task).intervals(predictions)
 
 
 def of_mean(values: np.ndarray) -> tuple[float, float]:

@@ -1,19 +1,14 @@
-"""Names of metrics: which of them are better when lower, and class labels as parts of them, which MLflow restricts."""
+"""Class labels as parts of the names of metrics, which MLflow restricts."""
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-LOWER_IS_BETTER = frozenset({"loss", "calibration_error", "mae", "rmse", "median_absolute_error"})
+from pipeline.tasks.task import by_name
+
 REFUSED = re.compile(r"[^\w.\- ]")  # MLflow's rule where it is strictest (Windows); a "/" would make another level
 SHOWN = 20  # classes that a message names
 LONGEST = 150  # of MLflow's 250 characters for a whole name
-
-
-def lower_is_better(metric: str) -> bool:
-    """Of test/NAME, test/NAME/CLASS or baseline/BASELINE/NAME; a class may be called loss."""
-    parts = metric.split("/", 2)
-    return (parts[1] if parts[0] == "test" and len(parts) > 1 else parts[-1]) in LOWER_IS_BETTER
 
 
 def metric_names(labels: Sequence[str]) -> list[str]:
@@ -48,7 +43,7 @@ def is_of_class(metric: str) -> bool:
 
 def without_class(minimum: Mapping[str, float | str], encoder: Mapping[str, Any]) -> str | None:
     """What is wrong with a gate.minimum that names metrics of classes that there are not."""
-    labels = encoder["labels"] if encoder["task"] == "classification" else []
+    labels = encoder["labels"] if by_name(encoder["task"]).classes else []
     known = {*labels, *metric_names(labels)}
     asked = [name for pair in minimum.items() for name in pair if isinstance(name, str) and is_of_class(name)]
     wrong = [name for name in asked if name.split("/", 2)[2] not in known]

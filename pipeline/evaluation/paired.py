@@ -8,15 +8,12 @@ import torch
 from torch import Tensor
 
 from pipeline.data.records import HeldOut
-from pipeline.evaluation.names import LOWER_IS_BETTER
 from pipeline.kinds.encoding import encode
 from pipeline.kinds.kind import of
 from pipeline.models.bundle import Bundle
-from pipeline.models.outputs import unscaled, without_seen
+from pipeline.tasks import task as tasks
 
 BATCH = 2000
-CELLS = 1 << 23  # scores of a ranking held at once, whatever the number of items
-LEAST_PROBABILITY = 1e-12  # of a class that a model does not know, in its loss
 
 
 def by_row(bundle: Bundle, test: HeldOut, metric: str) -> np.ndarray:
@@ -24,8 +21,8 @@ def by_row(bundle: Bundle, test: HeldOut, metric: str) -> np.ndarray:
 
     DataError where the records are none that the bundle takes.
     """
-    score = {"classification": of_class, "regression": of_number, "ranking": of_rank}[bundle.encoder["task"]]
-    parts = [score(bundle, inputs, targets, metric) for inputs, targets in batches(bundle, test)]
+    task = tasks.of(bundle.encoder)
+    parts = [task.by_row(bundle, inputs, targets, metric) for inputs, targets in batches(bundle, test)]
     values = torch.cat(parts).double().numpy()
     return values * evenly(test.targets) if metric == "recall" else values
 
@@ -35,15 +32,8 @@ def trivial(test: HeldOut, encoder: dict[str, Any], per_class: list[int], metric
 
     `per_class`: rows of each of the encoder's labels in train.
     """
-    if encoder["task"] == "regression":
-        errors = test.targets - encoder["target"]["mean"]
-        return np.square(errors) if metric == "rmse" else np.abs(errors)
-    places = places_of(test.targets, encoder["labels"]).numpy()
-    if metric == "loss":
-        likely = np.array([*per_class, 0]) / sum(per_class)  # the last: of a label that train lacks
-        return -np.log(np.maximum(likely[places], LEAST_PROBABILITY))
-    right = (places == np.argmax(per_class)).astype(np.float64)
-    return right * evenly(test.targets) if metric == "recall" else right
+    values = tasks.of(encoder).by_row_of_constant(test.targets, encoder, per_class, metric)
+    return values * evenly(test.targets) if metric == "recall" else values
 
 
 def evenly(targets: list[str]) -> np.ndarray:
@@ -53,35 +43,11 @@ def evenly(targets: list[str]) -> np.ndarray:
 
 
 def batches(bundle: Bundle, test: HeldOut) -> Iterator[tuple[Tensor, Any]]:
-    encoder, size = bundle.encoder, BATCH
-    if encoder["task"] == "ranking":
-        size = max(1, min(size, CELLS // len(encoder["labels"])))
+    encoder = bundle.encoder
+    size = tasks.of(encoder).rows_at_once(encoder, BATCH)
     for start in range(0, len(test), size):
         some = of(encoder).known(encoder, test.records[start : start + size])
         yield torch.from_numpy(encode(encoder, some)), test.targets[start : start + size]
-
-
-def of_class(bundle: Bundle, inputs: Tensor, targets: list[str], metric: str) -> Tensor:
-    logits, places = bundle.outputs(inputs).double(), places_of(targets, bundle.labels)
-    if metric != "loss":
-        return logits.argmax(dim=1) == places
-    likely = logits.softmax(dim=1).gather(1, places.clamp(min=0).unsqueeze(1)).squeeze(1)
-    return -likely.masked_fill(places < 0, 0).clamp(min=LEAST_PROBABILITY).log()
-
-
-def of_number(bundle: Bundle, inputs: Tensor, targets: np.ndarray, metric: str) -> Tensor:
-    errors = unscaled(bundle.outputs(inputs), bundle.encoder) - torch.from_numpy(targets)
-    return errors.square() if metric == "rmse" else errors.abs()
-
-
-def of_rank(bundle: Bundle, inputs: Tensor, targets: list[str], metric: str) -> Tensor:
-    from pipeline.evaluation import ranking  # torchmetrics and matplotlib take two seconds
-
-    places = places_of(targets, bundle.labels)
-    order = ranking.places_of(without_seen(bundle.outputs(inputs), inputs))
-    ranks = 1 + (order > order.gather(1, places.clamp(min=0).unsqueeze(1))).sum(dim=1)
-    worth = 1 / ranks.double() if metric == "mrr" else ranking.by_rank(ranks, *ranking.METRICS[metric])
-    return worth.masked_fill(places < 0, 0)
 
 
 def places_of(targets: list[str], labels: list[str]) -> Tensor:
@@ -93,8 +59,3 @@ def places_of(targets: list[str], labels: list[str]) -> Tensor:
 def value(values: np.ndarray, metric: str) -> np.ndarray:
     """The metric of means over rows."""
     return np.sqrt(values) if metric == "rmse" else values
-
-
-def sign(metric: str) -> int:
-    """By which a difference is multiplied so that more is better."""
-    return -1 if metric in LOWER_IS_BETTER else 1

@@ -14,7 +14,7 @@ from pipeline.config.schema import Evaluation
 from pipeline.evaluation import scoring
 from pipeline.evaluation.figures import ranking as figures
 from pipeline.evaluation.scoring import History, plain
-from pipeline.models.outputs import without_seen
+from pipeline.tasks.ranking import without_seen
 
 CUTS = (5, 10, 20)
 TOP = 10  # items of a recommendation

@@ -17,7 +17,7 @@ from pipeline.evaluation import scoring
 from pipeline.evaluation.curves import edges, spread
 from pipeline.evaluation.figures import regression as figures
 from pipeline.evaluation.scoring import History, plain
-from pipeline.models.outputs import unscaled
+from pipeline.tasks.regression import unscaled
 
 POINTS = 2000  # rows in residuals.csv, evenly over the split
 BINS = 40

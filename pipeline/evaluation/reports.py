@@ -8,10 +8,10 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from pipeline.evaluation.names import LOWER_IS_BETTER
 from pipeline.evaluation.scoring import Result
 from pipeline.kinds.encoding import decode
 from pipeline.project.errors import DataError
+from pipeline.tasks.metrics import lower_is_better
 
 FEW = 20  # rows; a slice of fewer proves little
 MISSING = "(missing)"
@@ -51,7 +51,7 @@ def slices(result: Result, path: Path | None) -> pl.DataFrame:
         return pl.DataFrame(schema={"column": pl.String, "value": pl.String, "rows": pl.Int64, "few": pl.Boolean})
     table = pl.DataFrame(found)
     score = table.columns[4]
-    better = score in LOWER_IS_BETTER
+    better = lower_is_better(score)
     return table.sort("few", score, "column", "value", descending=[False, better, False, False])
 
 

@@ -13,11 +13,11 @@ from safetensors.torch import load_file, save_file
 from pipeline.kinds.encoding import encode
 from pipeline.kinds.kind import of
 from pipeline.models import description as describing
-from pipeline.models import outputs as meaning
 from pipeline.models.description import FORMAT, cure
 from pipeline.models.network import Network, build, rows_at_once
 from pipeline.project.errors import DataError
 from pipeline.project.files import digest, sha256, write_atomically, write_json
+from pipeline.tasks import task as tasks
 
 BATCH = 2000  # records at once; bounds memory alone
 WEIGHTS = "weights.safetensors"
@@ -68,7 +68,7 @@ class Bundle:
             return
         outputs = self.outputs(inputs)
         describing.require_width(outputs, self.encoder)
-        meaning.answers(outputs, inputs, self.encoder)
+        tasks.of(self.encoder).answers(outputs, inputs, self.encoder)
 
     @torch.inference_mode()
     def outputs(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -77,10 +77,11 @@ class Bundle:
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def predict(self, records: Any) -> list[dict[str, Any]]:
-        """Raw records, as the encoder takes them → for each what pipeline/models/outputs.py says of its task."""
+        """Raw records, as the encoder takes them → for each what pipeline/tasks says of its task."""
+        task = tasks.of(self.encoder)
         inputs = torch.from_numpy(encode(self.encoder, records))
         return [
-            answer for part in inputs.split(BATCH) for answer in meaning.answers(self.outputs(part), part, self.encoder)
+            answer for part in inputs.split(BATCH) for answer in task.answers(self.outputs(part), part, self.encoder)
         ]
 
 

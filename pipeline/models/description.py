@@ -12,9 +12,9 @@ from pipeline.models.network import build
 from pipeline.project import paths
 from pipeline.project.errors import DataError
 from pipeline.project.files import read_json
+from pipeline.tasks import task as tasks
 
 FORMAT = 2
-TASKS = ("classification", "regression", "ranking")
 NEEDED = {"net": dict, "loss": str, "encoder": dict, "weights_sha256": str, "data_fingerprint": str}
 NAMES = {dict: "an object", str: "a text", list: "a list", int: "a whole number"}
 LARGEST = 1 << 24  # numbers of one record
@@ -60,7 +60,7 @@ def require(file: Path, start: str, value: dict[str, Any], needed: dict[str, typ
 
 def require_encoder(file: Path, encoder: dict[str, Any]) -> None:
     shape, labels = encoder["shape"], encoder["labels"]
-    for key, known in (("kind", kinds.names()), ("task", TASKS)):
+    for key, known in (("kind", kinds.names()), ("task", tasks.names())):
         if encoder[key] not in known:
             raise odd(file, f"encoder.{key} is {encoder[key][:100]!r}; this Ratchet knows {', '.join(known)}")
     sides = kinds.of(encoder).sides
@@ -68,7 +68,7 @@ def require_encoder(file: Path, encoder: dict[str, Any]) -> None:
         raise odd(file, f"encoder.shape is {repr(shape)[:100]}; it needs {sides} whole numbers above 0")
     if math.prod(shape) > LARGEST:
         raise odd(file, f"encoder.shape is {shape}; a record may have {LARGEST:,} numbers")
-    if not all(isinstance(label, str) for label in labels) or not (labels or encoder["task"] == "regression"):
+    if not all(isinstance(label, str) for label in labels) or not (labels or tasks.of(encoder).numeric):
         raise odd(file, "encoder.labels is no list of texts")
 
 
@@ -91,7 +91,7 @@ def require_fitting(description: dict[str, Any], weights: Path) -> None:
 
 
 def require_width(outputs: torch.Tensor, encoder: dict[str, Any]) -> None:
-    wanted = 1 if encoder["task"] == "regression" else len(encoder["labels"])
+    wanted = tasks.of(encoder).width(encoder)
     if outputs.shape[1] != wanted:
         raise DataError(f"the net gives {outputs.shape[1]} numbers for a record; its encoder needs {wanted}")
     if len(encoder.get("titles") or encoder["labels"]) != len(encoder["labels"]):

@@ -7,6 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from pipeline.config.model import AnyModel
+from pipeline.config.section import choices
+from pipeline.project.errors import DataError
+from pipeline.tasks import task as tasks
+
 AT_ONCE = 4 << 20  # bytes of inputs: what a net makes of a picture takes a hundred times as much
 
 
@@ -41,6 +46,8 @@ class Network(nn.Module):
 
 def build(settings: dict[str, Any], encoder: dict[str, Any], loss: str) -> Network:
     """The net that `settings["name"]` names: pipeline/models/NAME.py and its `build(settings, encoder, outputs)`."""
+    if settings["name"] not in (nets := choices(AnyModel, "name")):
+        raise DataError(f"{settings['name']!r} is no net; this version of Ratchet knows: {', '.join(nets)}")
     module = importlib.import_module(f"pipeline.models.{settings['name']}")
-    outputs = 1 if loss == "binary" or encoder["task"] == "regression" else len(encoder["labels"])
+    outputs = 1 if loss == "binary" else tasks.of(encoder).width(encoder)
     return Network(module.build(settings, encoder, outputs), encoder.get("scaling"), loss == "binary")

@@ -12,13 +12,13 @@ from pipeline.config.schema import Config
 from pipeline.data import store as data
 from pipeline.kinds.encoding import encode, raw
 from pipeline.kinds.kind import of
-from pipeline.models import outputs as meaning
 from pipeline.models.bundle import Bundle
 from pipeline.monitoring import features
 from pipeline.monitoring.comparing import Compared, compared
 from pipeline.project import paths
 from pipeline.project.errors import DataError
 from pipeline.serving.store import Prediction, Store
+from pipeline.tasks import task as tasks
 
 LIVE, REFERENCE, ANSWERED = 10_000, 20_000, 2_000  # rows at most: of use, of train, and those that the model is asked
 FEWEST = 50  # predictions
@@ -97,7 +97,7 @@ def readable(encoder: dict[str, Any], given: list[Prediction]) -> Iterator[tuple
 
 def popularity(encoder: dict[str, Any], spec: dict[str, Any]) -> np.ndarray:
     """(items + 1,) the share of train's choices that each item is; index 0 is no item. Of other tasks: empty."""
-    if encoder["task"] != "ranking":
+    if not tasks.of(encoder).history:
         return np.empty(0)
     targets = data.load_split("train", spec)["targets"].numpy()
     return np.append(0, np.bincount(targets, minlength=len(encoder["labels"])) / len(targets))
@@ -135,7 +135,7 @@ def of_answers(
         notes.append(f"the predictions are not compared: version {newest.version} {there}")
         return []
     rows = torch.from_numpy(sample(data.load_split("val", spec)["inputs"].numpy(), ANSWERED))
-    said = [one for part in rows.split(500) for one in meaning.answers(bundle.outputs(part), part, encoder)]
+    said = [one for part in rows.split(500) for one in tasks.of(encoder).answers(bundle.outputs(part), part, encoder)]
     before = features.of_answers(encoder, said, popular)
     now = features.of_answers(encoder, answers, popular)
     return [compared(name, before[name], now[name]) for name in before]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.kinds.kind import Columns, of
+from pipeline.tasks import task as tasks
 
 
 def of_inputs(encoder: dict[str, Any], inputs: np.ndarray, popularity: np.ndarray) -> Columns:
@@ -16,17 +17,5 @@ def of_inputs(encoder: dict[str, Any], inputs: np.ndarray, popularity: np.ndarra
 
 
 def of_answers(encoder: dict[str, Any], answers: list[dict[str, Any]], popularity: np.ndarray) -> Columns:
-    """Of answers as models/outputs.py gives them, or as the feedback store keeps them."""
-    if encoder["task"] == "regression":
-        return {"predicted value": np.array([one["value"] for one in answers], np.float64)}
-    if encoder["task"] == "ranking":
-        index = {label: place for place, label in enumerate(encoder["labels"], 1)}
-        first = [index.get(name(one["items"][0]), 0) if one["items"] else 0 for one in answers]
-        return {"popularity of the first item": popularity[first]}
-    given = [one["probabilities"] for one in answers]
-    highest = [max(one.values() if isinstance(one, dict) else one) for one in given]
-    return {"predicted class": np.array([one["label"] for one in answers]), "its probability": np.array(highest)}
-
-
-def name(item: Any) -> str:
-    return item["item"] if isinstance(item, dict) else item
+    """Of answers as tasks/NAME.py gives them, or as the feedback store keeps them."""
+    return tasks.of(encoder).features(encoder, answers, popularity)

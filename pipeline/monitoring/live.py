@@ -10,10 +10,10 @@ import numpy as np
 
 from pipeline.evaluation import statistics
 from pipeline.serving.store import DAY, Labelled
+from pipeline.tasks.metrics import lower_is_better
 
 NORMAL = 1.959964  # standard errors, for 95%
 METRICS = {"label": "accuracy", "items": "hit rate", "value": "mae"}  # by what an answer holds
-LOWER_IS_BETTER = {"mae"}
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def score(name: str, version: int, day: int | None, predictions: int, worths: li
 
 def interval(name: str, worths: list[float]) -> tuple[float | None, float | None]:
     """95%, of the mean: Wilson's (1927) of shares, the bootstrap's of errors; None of fewer than two errors."""
-    if name not in LOWER_IS_BETTER:
+    if not lower_is_better(name):
         return wilson(sum(worths), len(worths)) if worths else (None, None)
     return statistics.interval(np.array(worths)) if len(worths) > 1 else (None, None)
 

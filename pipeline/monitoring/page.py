@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 from html import escape
 
 from pipeline.monitoring.comparing import Compared
-from pipeline.monitoring.live import LOWER_IS_BETTER, Score
+from pipeline.monitoring.live import Score
 from pipeline.monitoring.report import BIASED, Report, drift_line, line
 from pipeline.project.html import document, section, table
+from pipeline.tasks.metrics import lower_is_better
 
 COLOURS = ["#2f6db5", "#c2571a", "#2e8b57", "#8a4fb0", "#b3372f", "#5b6770"]  # of versions, in turns
 WIDTH, HEIGHT, LEFT, BOTTOM = 860, 240, 56, 24  # of the chart, in pixels
@@ -41,7 +42,7 @@ def chart(metric: str, days: list[Score]) -> str:
     """A dot for each version's day, with its interval; days at equal distances."""
     names = sorted({one.day for one in days})
     versions = sorted({one.version for one in days})
-    top = max(one.high for one in days) * 1.05 if metric in LOWER_IS_BETTER else 1.0
+    top = max(one.high for one in days) * 1.05 if lower_is_better(metric) else 1.0
     step = (WIDTH - LEFT - 30) / len(names)
 
     def height(value: float) -> float:

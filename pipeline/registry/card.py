@@ -15,6 +15,7 @@ from pipeline.project import paths
 from pipeline.project.spreadsheets import unguarded
 from pipeline.project.tables import number
 from pipeline.registry.pages import Part
+from pipeline.tasks.task import by_name
 
 NAMED = 20  # classes that the task names
 PREDICTIONS, SLICES, FIGURES = (paths.REPORTS / name for name in ("predictions.parquet", "slices.csv", "figures"))
@@ -64,13 +65,7 @@ def card(
 
 
 def task(spec: dict[str, Any]) -> str:
-    named, more = spec["classes"][:NAMED], len(spec["classes"]) - NAMED
-    what = {
-        "classification": f"One of {len(spec['classes']):,} classes: {', '.join(map(str, named))}"
-        + (f" and {more:,} more" if more > 0 else ""),
-        "regression": "A number",
-        "ranking": "A ranked list of items",
-    }[spec["task"]]
+    what = by_name(spec["task"]).described(spec)
     return f"{what}; from {spec['kind']} data, inputs {tuple(spec['inputs']['shape'])} of {spec['inputs']['dtype']}."
 
 

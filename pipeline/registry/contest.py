@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.data.records import HeldOut
 from pipeline.evaluation import paired
 from pipeline.evaluation.names import is_of_class, of_class
+from pipeline.kinds.kind import of
 from pipeline.models.bundle import Bundle
 from pipeline.registry import versions
 from pipeline.registry.origin import found_run
@@ -92,7 +93,7 @@ def latencies(bundle: Bundle, test: HeldOut) -> list[float]:
     times, end = [], time.perf_counter() + LONGEST
     while len(times) < WARM + TIMED and (len(times) < 2 * WARM or time.perf_counter() < end):
         row = len(times) % len(test)
-        record = paired.known(bundle.encoder, test.records[row : row + 1])
+        record = of(bundle.encoder).known(bundle.encoder, test.records[row : row + 1])
         start = time.perf_counter()
         bundle.predict(record)
         times.append(time.perf_counter() - start)

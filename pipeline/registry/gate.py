@@ -14,9 +14,10 @@ import polars as pl
 
 from pipeline.config.schema import Gate
 from pipeline.evaluation import paired
-from pipeline.evaluation.names import lower_is_better
 from pipeline.evaluation.statistics import between, bootstrap, p_value
 from pipeline.registry.contest import Contest, Measured
+from pipeline.tasks.metrics import lower_is_better, sign
+from pipeline.tasks.task import by_name
 
 COMPARE = {"≥": operator.ge, ">": operator.gt, "≤": operator.le}
 TRIED = 20  # groups, those that lost most, whose loss is bootstrapped
@@ -47,7 +48,7 @@ def alone(gate: Gate, challenger: Measured) -> Iterator[Condition]:
         )
     if gate.size_mb is not None:
         yield Condition("size in MB", challenger.size_mb, "≤", gate.size_mb)
-    if gate.calibration_error is not None and challenger.task == "classification":
+    if gate.calibration_error is not None and by_name(challenger.task).classes:
         error = challenger.metric("test/calibration_error")
         yield Condition("calibration error", error, "≤", gate.calibration_error)
 
@@ -71,7 +72,7 @@ def significant(gate: Gate, contest: Contest, gain: dict[str, Any], where: str =
 
 
 def groups_kept(gate: Gate, contest: Contest) -> Iterator[Condition]:
-    if gate.worst_class is not None and contest.task == "classification":
+    if gate.worst_class is not None and by_name(contest.task).classes:
         yield from losses(gate, contest, "class", pl.DataFrame({"class": contest.test.targets}), gate.worst_class)
     if gate.worst_slice is not None and contest.test.slices.width:
         yield from losses(gate, contest, "slice", contest.test.slices, gate.worst_slice)
@@ -79,18 +80,18 @@ def groups_kept(gate: Gate, contest: Contest) -> Iterator[Condition]:
 
 def gain_of(gate: Gate, contest: Contest) -> dict[str, Any]:
     """The metric of both, their difference so that more is better, its intervals, and the test's p."""
-    values, sign = contest.values, paired.sign(gate.metric)  # (N, 2)
+    values, way = contest.values, sign(gate.metric)  # (N, 2)
     found = paired.value(values.mean(axis=0), gate.metric)
     means = paired.value(bootstrap(values, gate.resamples, seed=0), gate.metric)
-    gains = sign * (means[:, 0] - means[:, 1])
-    differences = sign * (values[:, 0] - values[:, 1])
+    gains = way * (means[:, 0] - means[:, 1])
+    differences = way * (values[:, 0] - values[:, 1])
     if gate.metric == "rmse":  # of squares: a − b = (a² − b²) / (a + b)
         differences = differences / max(found.sum(), np.finfo(float).tiny)
     whole = gate.gain == 0 and np.isin(differences, (-1, 0, 1)).all()
     return {
         "challenger": float(found[0]),
         "champion": float(found[1]),
-        "observed": float(sign * (found[0] - found[1])),
+        "observed": float(way * (found[0] - found[1])),
         "certain": float(np.quantile(gains, 1 - gate.confidence)),
         "interval_95": between(gains, 0.95),
         "challenger_interval_95": between(means[:, 0], 0.95),
@@ -139,7 +140,7 @@ def losses(gate: Gate, contest: Contest, what: str, columns: pl.DataFrame, most:
 def share_lost(means: np.ndarray, metric: str) -> np.ndarray:
     """(…, 2) means of challenger and champion → (…,) the share of the champion's score that is lost, if above 0."""
     challenger, champion = np.moveaxis(paired.value(means, metric), -1, 0)
-    lost = paired.sign(metric) * (champion - challenger)
+    lost = sign(metric) * (champion - challenger)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(lost == 0, 0.0, lost / np.abs(champion))
 

@@ -12,6 +12,8 @@ from pipeline.evaluation import paired
 from pipeline.evaluation.statistics import bootstrap
 from pipeline.registry.contest import Measured, asked
 from pipeline.registry.gate import Condition
+from pipeline.tasks.metrics import sign
+from pipeline.tasks.task import by_name
 
 NAME = "certain gain in {} over the {}"
 
@@ -23,15 +25,16 @@ def certain_gain(gate: Gate, client: Any, challenger: Measured, test: HeldOut) -
     """
     if not gate.over_baseline:
         return
-    metric, name = (gate.metric, "majority class") if challenger.task == "classification" else ("rmse", "mean")
+    task = by_name(challenger.task)
+    metric, name = "rmse" if task.numeric else gate.metric, task.constant
     own = challenger if metric == gate.metric else asked(client, challenger, test, metric)
     spec, encoder = store.load_spec(), store.load_encoder()
     other = paired.trivial(test, encoder, spec["splits"]["train"].get("per_class", []), metric)
-    values, sign = np.stack([own.values, other], axis=1), paired.sign(metric)
+    values, way = np.stack([own.values, other], axis=1), sign(metric)
     found = paired.value(values.mean(axis=0), metric)
     means = paired.value(bootstrap(values, gate.resamples, seed=0), metric)
-    certain = float(np.quantile(sign * (means[:, 0] - means[:, 1]), 1 - gate.confidence))
-    observed = sign * (found[0] - found[1])
+    certain = float(np.quantile(way * (means[:, 0] - means[:, 1]), 1 - gate.confidence))
+    observed = way * (found[0] - found[1])
     detail = f"{observed:+.4g}: {found[0]:.4g} for {found[1]:.4g} on {len(test):,} rows{hint(gate, spec)}"
     yield Condition(NAME.format(metric, name), certain, ">", 0.0, detail)
 

@@ -15,6 +15,7 @@ from pipeline.evaluation import paired
 from pipeline.evaluation.statistics import bootstrap
 from pipeline.registry.contest import Contest
 from pipeline.registry.gate import Condition, against, gain_of, groups_kept, share_lost, significant
+from pipeline.tasks.metrics import sign
 
 TEST, USE = "the test split", "labels from use"
 
@@ -40,7 +41,7 @@ def kept(gate: Gate, contest: Contest, use: Contest) -> Iterator[Condition]:
     yield Condition(f"possible loss on {TEST}", lost, "≤", gate.live_loss, detail)
     if gate.live_agreement is not None:
         used = float(paired.value(use.values[:, 0].mean(), gate.metric))
-        ratio = (used / scores[0] if paired.sign(gate.metric) > 0 else scores[0] / used) if used else 0.0
+        ratio = (used / scores[0] if sign(gate.metric) > 0 else scores[0] / used) if used else 0.0
         detail = f"the challenger's {gate.metric} is {used:.4g} on them, {scores[0]:.4g} on {TEST}"
         yield Condition(f"agreement of {USE}", float(ratio), "≥", gate.live_agreement, detail)
 

@@ -10,6 +10,7 @@ from pipeline.monitoring import live
 from pipeline.monitoring.drift import drift
 from pipeline.retraining.exporting import chosen
 from pipeline.serving.store import Labelled, Store
+from pipeline.tasks.metrics import lower_is_better
 
 FEWEST = 30  # labels of which a score is taken
 TESTED = {"accuracy": "test/accuracy", "hit rate": "test/hr_10", "mae": "test/mae"}  # the tags of a version
@@ -59,7 +60,7 @@ def fallen(config: Config, store: Store, after: int, newest: Labelled) -> Iterat
     if before is None:  # there is nothing to compare with
         return
     low, high = live.interval(metric, new)
-    worse = low > before if metric in live.LOWER_IS_BETTER else high < before
+    worse = low > before if lower_is_better(metric) else high < before
     if worse:
         yield f"{metric} of version {version} is {np.mean(new):.4g} ({low:.4g} to {high:.4g}), and was {before:.4g}"
 

@@ -21,10 +21,10 @@ import torch
 from pydantic_core import to_json
 
 from pipeline.kinds.bodies import Invalid, invalid
-from pipeline.models import outputs as meaning
 from pipeline.serving.backlog import Backlog
 from pipeline.serving.loaded import Model
 from pipeline.serving.store import Prediction, Store
+from pipeline.tasks import task as tasks
 
 SLICE = 0.1  # seconds of work after which another request has its turn
 SHARE = 0.5  # of the seconds that a request has: as long as that may take what waits
@@ -178,7 +178,7 @@ class Engine:
             if not (finite := outputs.isfinite().all(dim=1)).all():
                 row = first + start + int(finite.int().argmin())
                 raise invalid("", f"record {row}: the model has no finite answer; are all of its numbers plausible?")
-            yield from meaning.answers(outputs, part, model.bundle.encoder)
+            yield from tasks.of(model.bundle.encoder).answers(outputs, part, model.bundle.encoder)
 
 
 def by_model(jobs: list[Job]) -> Iterator[tuple[Model, list[Job]]]:

@@ -7,9 +7,9 @@ import numpy as np
 from pipeline.kinds.bodies import Invalid, Limits, given, invalid, parsed
 from pipeline.kinds.kind import of
 from pipeline.project.errors import DataError
-from pipeline.serving.outcomes import LISTED, Classes, Numbers, Ranking
+from pipeline.serving.outcomes import LISTED
+from pipeline.tasks import task as tasks
 
-TASKS = {"classification": Classes, "regression": Numbers, "ranking": Ranking}
 BATCH = 'an object {"records": [record, …]}'
 
 
@@ -24,7 +24,7 @@ class Form:
         self.encoder, self.limit = encoder, limits.records
         self.kind: str = encoder["kind"]
         self.input = of(encoder).input(encoder, examples, limits)
-        self.outcome = TASKS[encoder["task"]](encoder)
+        self.outcome = tasks.of(encoder).outcome(encoder)
         self.examples: list[dict[str, Any]] = self.input.examples
         self.schema_in, self.schema_out = self.input.schema, self.outcome.schema
 

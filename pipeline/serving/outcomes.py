@@ -15,7 +15,22 @@ LISTED = 1000  # labels that a document names
 SHOWN = 30  # labels that a message names
 
 
-class Classes:
+class Outcome:
+    """`labels`: those that can be right, none where it is a number; `schema`: of an answer, in JSON."""
+
+    labels: list[str]
+    schema: type[BaseModel]
+
+    def answer(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Of one of Bundle.predict's results."""
+        return result
+
+    def label(self, value: Any) -> str:
+        """What a client says would have been right, as it is stored; Invalid where nothing such can be."""
+        raise NotImplementedError
+
+
+class Classes(Outcome):
     """One of the labels, with the probability of each."""
 
     def __init__(self, encoder: dict[str, Any]):
@@ -36,7 +51,7 @@ class Classes:
         return known(value, self.labels, "classes")
 
 
-class Numbers:
+class Numbers(Outcome):
     def __init__(self, encoder: dict[str, Any]):
         self.labels = []
         described = Field(description="in the target's own unit", examples=[encoder["target"]["mean"]])
@@ -60,7 +75,7 @@ class Item(BaseModel):
     score: float = Field(description="the larger, the better; to compare within one answer")
 
 
-class Ranking:
+class Items(Outcome):
     """The best items that the history does not hold, the best first."""
 
     def __init__(self, encoder: dict[str, Any]):

@@ -12,7 +12,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.samplers import RandomSampler
 
 from pipeline.config.checking import flatten, names, report
-from pipeline.config.combinations import MONITORS, task_of
+from pipeline.config.combinations import task_of
 from pipeline.config.composition import compose, options
 from pipeline.config.schema import Config
 from pipeline.data import store
@@ -108,7 +108,7 @@ def require_searchable(settings: SweepSettings, dimensions: list[Dimension], bas
 
 
 def require_objectives(objectives: tuple[str, ...], settings: SweepSettings, base: Config) -> None:
-    known = [*MONITORS[task_of(base.model_dump())], *EXTRA]
+    known = [*task_of(base.model_dump()).monitors, *EXTRA]
     problems = [("sweep.objectives", one, f"one of {names(known)}", known) for one in objectives if one not in known]
     if len(objectives) > 1 and settings.pruner != "none":
         problems.append(("sweep.pruner", settings.pruner, "none: with several objectives no trial lags in all", []))

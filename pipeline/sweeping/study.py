@@ -19,7 +19,7 @@ from pipeline.project import paths
 from pipeline.project.errors import ConfigError, SweepError
 from pipeline.project.secrets import redact
 from pipeline.sweeping.space import Point
-from pipeline.tracking.recorded import lower_is_better
+from pipeline.tasks.metrics import lower_is_better
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 DATABASE = "sweeps.db"

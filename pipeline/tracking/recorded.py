@@ -13,18 +13,14 @@ import yaml
 
 from pipeline.project import paths
 from pipeline.project.errors import DataError
+from pipeline.tasks.metrics import sign
 from pipeline.tracking.journal import close_if_dead
 from pipeline.tracking.lines import folder, parsed
 
 SHORT = 12  # characters of a run's id that are shown
 FEWEST = 4  # of them that name it
-LOWER = ("loss", "mae", "rmse", "error", "_ms", "seconds", "parameters")  # is better
 # Lines of single steps and of the machine, most of a journal: they say nothing of a run as a whole
 STEPS = re.compile(rb'\{"kind": "metrics".*?"values": \{"(train/loss|system/)')
-
-
-def lower_is_better(metric: str) -> bool:
-    return metric.removesuffix("/mean").endswith(LOWER)
 
 
 @dataclass
@@ -48,9 +44,9 @@ class Recorded:
     @property
     def best_step(self) -> int | None:
         """Of the first epoch that no other is better than."""
-        sign = -1 if lower_is_better(self.monitor or "") else 1
+        way = sign(self.monitor or "")
         scores = self.epochs.get(self.monitor, {}).items()
-        found = [(sign * value, -step) for step, value in scores if not math.isnan(value)]
+        found = [(way * value, -step) for step, value in scores if not math.isnan(value)]
         return -max(found)[1] if found else None
 
     @property

@@ -5,12 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, huber_loss, mse_loss
-from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy
-from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError, R2Score
+from torchmetrics import Metric
+from torchmetrics.regression import R2Score
 
 from pipeline.config.schema import Config
-from pipeline.models.outputs import without_seen
+from pipeline.tasks import task as tasks
+from pipeline.tasks.ranking import without_seen
 
 CUT = 10  # of a ranked list
 
@@ -22,8 +22,8 @@ class Objective(nn.Module):
         """`per_class`: rows of each class in train, for balanced weights; empty where there are no classes."""
         super().__init__()
         self.settings = config.loss
-        self.task: str = encoder["task"]
-        self.quality = "mae" if self.task == "regression" else "accuracy"
+        self.task = tasks.of(encoder)
+        self.quality = self.task.quality
         self.smoothing = getattr(config.loss, "label_smoothing", 0.0)
         weights = None
         if getattr(config.loss, "class_weights", "none") == "balanced":
@@ -32,14 +32,14 @@ class Objective(nn.Module):
         target = encoder.get("target", {"mean": 0.0, "std": 1.0})
         self.register_buffer("weights", weights, persistent=False)
         self.mean, self.std = target["mean"], target["std"]
-        self.metrics = METRICS[self.task](encoder)
+        self.metrics = self.task.validation(encoder)
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """(B,) of outputs (B, …); a regression's in standard deviations of train's targets.
 
         Their mean is the batch's loss. Not torch's weighted mean, which is another for each batch's mix of classes.
         """
-        if self.task != "regression":
+        if not self.task.numeric:
             return cross_entropy(outputs, targets, self.weights, reduction="none", label_smoothing=self.smoothing)
         given, wanted = outputs.squeeze(1), (targets - self.mean) / self.std
         if self.settings.name == "huber":
@@ -48,7 +48,7 @@ class Objective(nn.Module):
 
     def qualities(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The sum over the batch of right answers, or of absolute errors in the target's unit."""
-        if self.task != "regression":
+        if not self.task.numeric:
             return (outputs.argmax(dim=1) == targets).sum()
         return (self.unscaled(outputs) - targets).abs().sum()
 
@@ -57,9 +57,9 @@ class Objective(nn.Module):
 
     def update(self, outputs: Tensor, targets: Tensor, inputs: Tensor) -> None:
         """Adds a batch of validation to the metrics."""
-        if self.task == "regression":
+        if self.task.numeric:
             self.metrics.update(self.unscaled(outputs.double()), targets.double())
-        elif self.task == "ranking":
+        elif self.task.history:
             self.metrics.update(outputs, targets, inputs)
         else:
             self.metrics.update(outputs, targets)
@@ -71,7 +71,7 @@ class Objective(nn.Module):
         return {name: value for name, value in found.items() if value.isfinite()}
 
 
-class Ranking(Metric):
+class Ranked(Metric):
     """Hit rate, NDCG at 10 and mean reciprocal rank of one target among all items that were not seen before."""
 
     full_state_update = False
@@ -103,16 +103,3 @@ class DefinedR2(R2Score):
 
     def compute(self) -> Tensor:
         return super().compute() if self.total > 1 else torch.tensor(float("nan"))
-
-
-def of_classification(encoder: dict[str, Any]) -> MetricCollection:
-    return MetricCollection({"accuracy": MulticlassAccuracy(len(encoder["labels"]), average="micro")})
-
-
-def of_regression(encoder: dict[str, Any]) -> MetricCollection:
-    # in float64, for squares of large numbers; Lightning leaves their type alone
-    metrics = {"mae": MeanAbsoluteError(), "rmse": MeanSquaredError(squared=False), "r2": DefinedR2()}
-    return MetricCollection({name: metric.set_dtype(torch.float64) for name, metric in metrics.items()})
-
-
-METRICS = {"classification": of_classification, "regression": of_regression, "ranking": lambda encoder: Ranking()}

@@ -42,7 +42,7 @@ def folder(config: Config, spec: dict[str, Any], suffix: str = "") -> Path:
 def made_by(config: Config) -> dict[str, str]:
     """The code and packages that decide the bytes, and the grain of a checkpoint; what others made is not resumed."""
     root = Path(pipeline.__file__).parent
-    sources = sorted(file for name in ("models", "training") for file in (root / name).glob("*.py"))
+    sources = sorted(file for name in ("models", "tasks", "training") for file in (root / name).glob("*.py"))
     code = digest({f"{file.parent.name}/{file.name}": sha256(file) for file in sources})
     return {
         "code": code,
