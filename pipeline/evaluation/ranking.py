@@ -14,11 +14,9 @@ from pipeline.config.schema import Evaluation
 from pipeline.evaluation import scoring
 from pipeline.evaluation.figures import ranking as figures
 from pipeline.evaluation.scoring import History, plain
-from pipeline.tasks.ranking import without_seen
+from pipeline.tasks.ranking import CELLS, TOP, without_seen
 
 CUTS = (5, 10, 20)
-TOP = 10  # items of a recommendation
-CELLS = 1 << 23  # scores held at once, whatever the number of items
 LISTED = 100  # ranks in hit_rate.csv
 
 

@@ -17,7 +17,6 @@ from pipeline.project.tables import number
 from pipeline.registry.pages import Part
 from pipeline.tasks.task import by_name
 
-NAMED = 20  # classes that the task names
 PREDICTIONS, SLICES, FIGURES = (paths.REPORTS / name for name in ("predictions.parquet", "slices.csv", "figures"))
 
 
