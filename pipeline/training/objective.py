@@ -11,6 +11,7 @@ from torchmetrics.regression import R2Score
 from pipeline.config.schema import Config
 from pipeline.tasks import task as tasks
 from pipeline.tasks.ranking import without_seen
+from pipeline.training.optimization import known
 
 CUT = 10  # of a ranked list
 
@@ -22,6 +23,7 @@ class Objective(nn.Module):
         """`per_class`: rows of each class in train, for balanced weights; empty where there are no classes."""
         super().__init__()
         self.settings = config.loss
+        known("loss", config.loss.name, LOSSES)
         self.task = tasks.of(encoder)
         self.quality = self.task.quality
         self.smoothing = getattr(config.loss, "label_smoothing", 0.0)
@@ -39,12 +41,7 @@ class Objective(nn.Module):
 
         Their mean is the batch's loss. Not torch's weighted mean, which is another for each batch's mix of classes.
         """
-        if not self.task.numeric:
-            return cross_entropy(outputs, targets, self.weights, reduction="none", label_smoothing=self.smoothing)
-        given, wanted = outputs.squeeze(1), (targets - self.mean) / self.std
-        if self.settings.name == "huber":
-            return huber_loss(given, wanted, reduction="none", delta=self.settings.delta)
-        return mse_loss(given, wanted, reduction="none")
+        return LOSSES[self.settings.name](self, outputs, targets)
 
     def qualities(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The sum over the batch of right answers, or of absolute errors in the target's unit."""
@@ -69,6 +66,24 @@ class Objective(nn.Module):
         found = {f"val/{name}": value.float() for name, value in self.metrics.compute().items()}
         self.metrics.reset()
         return {name: value for name, value in found.items() if value.isfinite()}
+
+
+def of_classes(objective: Objective, outputs: Tensor, targets: Tensor) -> Tensor:
+    return cross_entropy(outputs, targets, objective.weights, reduction="none", label_smoothing=objective.smoothing)
+
+
+def squared(objective: Objective, outputs: Tensor, targets: Tensor) -> Tensor:
+    return mse_loss(outputs.squeeze(1), (targets - objective.mean) / objective.std, reduction="none")
+
+
+def huber(objective: Objective, outputs: Tensor, targets: Tensor) -> Tensor:
+    return huber_loss(
+        outputs.squeeze(1), (targets - objective.mean) / objective.std, reduction="none", delta=objective.settings.delta
+    )
+
+
+# binary: of the two logits that pipeline/models/network.py makes of one output
+LOSSES = {"cross_entropy": of_classes, "binary": of_classes, "mse": squared, "huber": huber}
 
 
 class Ranked(Metric):

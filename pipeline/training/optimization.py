@@ -1,12 +1,15 @@
 """Optimisers and schedules, by the names that conf/ gives them; a rate is a function of the step, and so no state."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.config.schema import Config
+from pipeline.project.errors import ConfigError
+from pipeline.tasks.metrics import sign
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
@@ -17,7 +20,7 @@ def build_optimizer(network: nn.Module, config: Config) -> torch.optim.Optimizer
     """Fused: one kernel for all parameters. Those that need no gradient are left out."""
     arguments = config.optimizer.model_dump(exclude={"name", "l1"})
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    return OPTIMIZERS[config.optimizer.name](trained, fused=True, **arguments)
+    return OPTIMIZERS[known("optimizer", config.optimizer.name, OPTIMIZERS)](trained, fused=True, **arguments)
 
 
 def l1_weights(network: nn.Module, l1: float) -> list[Tensor]:
@@ -32,34 +35,62 @@ def add_l1(weights: list[Tensor], l1: float) -> None:
 
 
 def learning_rate(config: Config, steps_per_epoch: int) -> Rate:
+    return SCHEDULES[known("schedule", config.schedule.name, SCHEDULES)](config, steps_per_epoch)
+
+
+def known(group: str, name: str, made: Mapping[str, Any]) -> str:
+    """The name; ConfigError where conf/ has one that nothing here is made for: it is never taken for another."""
+    if name not in made:
+        raise ConfigError(f"{group} {name!r} is in conf/, and nothing makes it; there are {', '.join(made)}")
+    return name
+
+
+def constant(config: Config, steps_per_epoch: int) -> Rate:
+    return lambda step, monitored: config.optimizer.lr
+
+
+def step(config: Config, steps_per_epoch: int) -> Rate:
+    """× factor every so many epochs."""
     schedule, lr = config.schedule, config.optimizer.lr
-    total = steps_per_epoch * config.training.max_epochs
-    if schedule.name == "step":
-        return lambda step, monitored: lr * schedule.factor ** (step // (schedule.every * steps_per_epoch))
-    if schedule.name == "cosine":
-        start = round(schedule.warmup * total)
-        return lambda step, monitored: (
-            lr * (step + 1) / start
-            if step < start
-            else lr * between(1.0, schedule.floor, (step - start) / max(1, total - start))
-        )
-    if schedule.name == "one_cycle":
-        top = max(1, round(schedule.warmup * total))
-        return lambda step, monitored: (
-            lr
-            * (
-                between(schedule.start, 1.0, step / top)
-                if step < top
-                else between(1.0, schedule.end, (step - top) / max(1, total - top))
-            )
-        )
-    if schedule.name == "plateau":
-        sign = 1 if config.training.mode == "max" else -1
-        least = config.training.early_stopping.min_delta
-        return lambda step, monitored: (
-            lr * schedule.factor ** plateaus([sign * value for value in monitored], schedule.patience, least)
-        )
-    return lambda step, monitored: lr
+    return lambda step, monitored: lr * schedule.factor ** (step // (schedule.every * steps_per_epoch))
+
+
+def cosine(config: Config, steps_per_epoch: int) -> Rate:
+    """A straight line up, then half a cosine down to `floor`."""
+    schedule, lr, total = config.schedule, config.optimizer.lr, steps_per_epoch * config.training.max_epochs
+    start = round(schedule.warmup * total)
+
+    def rate(step: int, monitored: Sequence[float]) -> float:
+        if step < start:
+            return lr * (step + 1) / start
+        return lr * between(1.0, schedule.floor, (step - start) / max(1, total - start))
+
+    return rate
+
+
+def one_cycle(config: Config, steps_per_epoch: int) -> Rate:
+    """Half a cosine up, and half a one down."""
+    schedule, lr, total = config.schedule, config.optimizer.lr, steps_per_epoch * config.training.max_epochs
+    top = max(1, round(schedule.warmup * total))
+
+    def rate(step: int, monitored: Sequence[float]) -> float:
+        if step < top:
+            return lr * between(schedule.start, 1.0, step / top)
+        return lr * between(1.0, schedule.end, (step - top) / max(1, total - top))
+
+    return rate
+
+
+def plateau(config: Config, steps_per_epoch: int) -> Rate:
+    """× factor whenever the monitored value has not become better for some epochs."""
+    schedule, lr, way = config.schedule, config.optimizer.lr, sign(config.training.monitor)
+    least = config.training.early_stopping.min_delta
+    return lambda step, monitored: (
+        lr * schedule.factor ** plateaus([way * value for value in monitored], schedule.patience, least)
+    )
+
+
+SCHEDULES = {"constant": constant, "step": step, "cosine": cosine, "one_cycle": one_cycle, "plateau": plateau}
 
 
 def between(first: float, last: float, done: float) -> float:
