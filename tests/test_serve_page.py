@@ -87,6 +87,23 @@ def test_the_docs_show_a_refusal(page: Page, served):
     assert "not JSON" in sent(batch, "422")["detail"][0]["message"]
 
 
+def test_a_kind_without_an_input_of_its_own_is_asked_as_json(page: Page, project: Path, served):
+    service, digests = served
+    untrained.swap(service, project, digests["table"])
+    known = service.get("/about")[1] | {"input": "sound"}
+    page.route("**/about", lambda route: route.fulfill(json=known))
+    page.goto(service.uri)
+    area = page.get_by_label("Record, as JSON")
+    assert json.loads(area.input_value()) == known["examples"][0]
+    page.locator("#examples button").nth(1).click()
+    expect(page.locator("#right")).to_be_visible()
+    assert json.loads(area.input_value()) == known["examples"][1]
+    area.fill("{")
+    page.locator("#form").get_by_role("button", name="Predict").click()
+    expect(page.locator("#fields .error")).to_contain_text("This is no JSON")
+    page.unroute("**/about")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_example_is_answered_on_the_page_and_judged(page: Page, project: Path, served, kind: str):
     service, digests = served

@@ -163,8 +163,8 @@ def test_the_page_learns_columns_labels_and_titles(forms) -> None:
     assert (city["name"], city["type"], set(city["values"])) == ("city", "category", {"Oslo", "Rome", "北京"})
     assert forms["image"].about()["shape"] == [1, 28, 28]
     assert forms["regression"].about() | {"examples": 0, "columns": 0} == {
-        "kind": "table", "task": "regression", "labels": [], "shape": forms["regression"].encoder["shape"],
-        "columns": 0, "examples": 0,
+        "kind": "table", "input": "table", "task": "regression", "labels": [],
+        "shape": forms["regression"].encoder["shape"], "columns": 0, "examples": 0,
     }  # fmt: skip
     items = forms["behaviour"].items
     assert items("AMELIE") == [{"item": "1", "title": "Amélie (2001)"}]

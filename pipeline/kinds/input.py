@@ -12,6 +12,7 @@ from pipeline.kinds.encoding import encode
 class Input:
     """`examples`: raw records; as an attribute they are as a request has them. `schema`: of a record, in JSON."""
 
+    page: ClassVar[str] = "json"  # what a person fills in on the page: of INPUTS in serving/page/inputs.js
     uploads: ClassVar[bool] = False  # whether /predict takes a file as well
     schema: type[BaseModel]
 

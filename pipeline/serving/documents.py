@@ -75,6 +75,7 @@ class About(Strict):
     model: str
     version: int
     kind: str = Field(description="of its records, as image, text, behaviour or table")
+    input: str = Field(description="by which the page asks for one")
     task: str = Field(description="as classification, regression or ranking")
     labels: list[str] = Field(description="if they are few")
     shape: list[int] = Field(description="of a record as the network takes it")

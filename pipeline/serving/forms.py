@@ -82,6 +82,7 @@ class Form:
         labels = self.outcome.labels
         return {
             "kind": self.kind,
+            "input": self.input.page,
             "task": self.encoder["task"],
             "labels": labels if len(labels) <= LISTED else [],
             "shape": self.encoder["shape"],

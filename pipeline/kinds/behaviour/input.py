@@ -17,6 +17,8 @@ UNIT = 1000  # items that take about as long as a short history's way through th
 class Histories(Input):
     """A record is a list of item ids, the latest last."""
 
+    page = "history"
+
     def __init__(self, encoder: dict[str, Any], raw: list[Any], limits: Limits):
         self.encoder = encoder
         self.titles = dict(zip(encoder["labels"], encoder.get("titles") or encoder["labels"], strict=True))

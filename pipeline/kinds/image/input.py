@@ -34,6 +34,7 @@ NUMBERS, BYTES = frozenset({int, float}), frozenset(range(256))
 class Pictures(Input):
     """A record is uint8 (C, H, W)."""
 
+    page = "picture"
     uploads = True
 
     def __init__(self, encoder: dict[str, Any], raw: list[Any], limits: Limits):

@@ -26,6 +26,8 @@ Record = dict[str, Any]
 class Rows(Input):
     """A record is a dict of all the columns: floats, texts and None."""
 
+    page = "table"
+
     def __init__(self, encoder: dict[str, Any], raw: list[Record], limits: Limits):
         self.encoder = encoder
         self.whole = encoder["missing"] == "drop"  # then no cell may be empty

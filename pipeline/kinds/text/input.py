@@ -16,6 +16,8 @@ UNIT = 1000  # characters that take about as long as a short text's way through 
 class Texts(Input):
     """A record is a string."""
 
+    page = "text"
+
     def __init__(self, encoder: dict[str, Any], raw: list[Any], limits: Limits):
         self.encoder, self.characters = encoder, limits.characters
         given = [one[encoder["column"]] if isinstance(one, dict) else one for one in raw]

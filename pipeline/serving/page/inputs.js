@@ -1,4 +1,5 @@
-// What a person fills in, by the kind of the model's input: {record(), show(record), clear(), perhaps preview(…)}.
+// What a person fills in, by the name that the kind of the model gives: {record(), show(record), clear(), perhaps
+// preview(…)}.
 
 import { $, make } from "./elements.js";
 import { field, mark } from "./fields.js";
@@ -9,7 +10,32 @@ import { search, titled } from "./search.js";
 
 const FEW = 30; // values of a category that a list to select from can hold
 
-export const KINDS = { image: pictureInput, text: textInput, behaviour: historyInput, table: tableInput };
+export const INPUTS = {
+  picture: pictureInput,
+  text: textInput,
+  history: historyInput,
+  table: tableInput,
+  json: jsonInput,
+};
+
+function jsonInput() {
+  const area = make("textarea", { oninput: changed, onkeydown: submitByControlEnter });
+  $("fields").replaceChildren(field("", "Record, as JSON", area));
+  const show = (record) => (area.value = JSON.stringify(record, null, 2));
+  if (about.examples.length) show(about.examples[0]);
+  return {
+    record() {
+      try {
+        return JSON.parse(area.value);
+      } catch (error) {
+        mark({ field: "", message: `This is no JSON: ${error.message}.` });
+        return null;
+      }
+    },
+    show,
+    clear: () => (area.value = ""),
+  };
+}
 
 function textInput() {
   const area = make("textarea", { oninput: changed, onkeydown: submitByControlEnter });

@@ -3,7 +3,7 @@
 import { correcting, right } from "./answer.js";
 import { $, make, say, tell } from "./elements.js";
 import { asking } from "./fields.js";
-import { KINDS } from "./inputs.js";
+import { INPUTS } from "./inputs.js";
 import { about, askAbout } from "./model.js";
 import { input, predict, renew, use } from "./predicting.js";
 import { onToken } from "./service.js";
@@ -20,7 +20,7 @@ async function load() {
   document.title = `${about.model} · Ratchet`;
   tell($("model"), about.model);
   tell($("version"), `version ${about.version}`);
-  use(KINDS[about.kind]());
+  use((INPUTS[about.input] ?? INPUTS.json)());
   offerExamples();
   document.querySelector("main").hidden = false;
 }
