@@ -1,6 +1,6 @@
 """The saved form of a model: weights.safetensors and bundle.json, and nothing that executes.
 
-Imports only torch, safetensors and NumPy's part of Ratchet: it runs wherever the model is served.
+Imports only what needs torch, safetensors, NumPy and pydantic of Ratchet: it runs wherever the model is served.
 """
 
 import platform

@@ -12,7 +12,7 @@ from pipeline.project.files import follow_umask
 from pipeline.registry.origin import DIGEST
 from pipeline.tracking.mlflow_store import once_each
 
-NEEDED = ("torch", "safetensors", "numpy", "pandas", "mlflow")  # what served.py and the bundle import
+NEEDED = ("torch", "safetensors", "numpy", "pandas", "pydantic", "mlflow")  # what served.py and the bundle import
 
 
 def log(client: Any, mlflow_id: str, name: str, folder: Path, records: Any, metrics: list[str], card: Path) -> Any:
