@@ -78,7 +78,7 @@ TYPED = {
     "rm -r {quoted(journal.folder(run_id))}": "row 42: a journal without a run",
     "rm -r {shlex.join(map(str, found[:SHOWN]))}": "tests/test_doctor.py::test_leftovers_of_killed_processes_are_notes",
     "rm {quoted(file)} && ratchet sync": "row 42: no offset",
-    "less {quoted(sync.beside(run_id, 'refused.jsonl'))}": LOOKS,
+    "less {quoted(file)}": LOOKS,
     "ratchet doctor --deep": LOOKS,
     # the tracking server
     "MLFLOW_TRACKING_URI={shlex.quote(uri)} {command}": "row 42: a deleted experiment",
