@@ -1,5 +1,6 @@
 """`ratchet init` on a person's table: every row is accounted for, and what it wrote preprocess takes."""
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -126,6 +127,28 @@ def test_a_mark_that_is_frequent_among_the_classes_is_one(project: Path, called:
     assert "3 classes" in shown
     init({"x": noise(), "y": ["missing" if i == 5 else "ab"[i % 2] for i in range(ROWS)]})
     assert "missing" in prepare(project)["target_marks"]
+
+
+def test_words_for_missing_are_missing_however_they_are_written(project: Path, called: Ratchet, init: Callable) -> None:
+    ages = ["keine Angabe" if i % 20 == 3 else "K.a." if i % 20 == 7 else str(i % 83) for i in range(ROWS)]
+    shown = init({"age": ages, "x": noise(), "y": words()})
+    assert "those words are taken as missing" in shown
+    assert f"{ROWS} rows in = {ROWS} kept + 0 set apart" in shown
+    assert {"keine Angabe", "K.a."} <= set(prepare(project)["missing_marks"])
+    assert f"{ROWS} rows in = {ROWS} kept + 0 set apart" in preprocess(called)
+
+
+def test_a_mark_that_programs_write_is_missing_and_said_where_it_may_be_a_class(
+    project: Path, called: Ratchet, init: Callable
+) -> None:
+    regions = {"x": noise(), "y": ["NA" if i % 4 == 1 else "EU" if i % 2 else "AS" for i in range(ROWS)]}
+    assert "'na' stands in" in (shown := init(regions))
+    assert "is taken as missing; if it is a class, take it out of data.prepare.target_marks" in shown
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["data"]["prepare"]["target_marks"].remove("na")
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    assert f"{ROWS} rows in = {ROWS} kept + 0 set apart" in preprocess(called)
+    assert json.loads((project / "data/processed/spec.json").read_text())["classes"] == ["AS", "EU", "NA"]
 
 
 def test_the_task_can_be_chosen_and_the_guess_is_explained(project: Path, init: Callable) -> None:

@@ -113,10 +113,12 @@ def longest_text(columns: list[Found], by_name: dict[str, Profile], kind: str | 
 
 
 def words_for_missing(pairs: list[tuple[Found, Profile]], marks: Sequence[str]) -> list[str]:
-    """Words that come back among the numbers of a column, in lower case: they stand for a missing cell there."""
-    known = {mark.lower() for mark in marks}
-    found = (word.lower() for one, about in pairs if one.type == "number" for word, _ in repeated(about))
-    return [word for word in dict.fromkeys(found) if word not in known]
+    """Words that come back among the numbers of a column, as they are written: they stand for a missing cell there."""
+    new: list[str] = []
+    for word in (word for one, about in pairs if one.type == "number" for word, _ in repeated(about)):
+        if word not in cells.marks_of((*marks, *new)).words:
+            new.append(word)
+    return new
 
 
 def refuse_useless(path: Path, kind: str, columns: list[Found], text: str | None) -> None:

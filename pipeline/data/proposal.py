@@ -78,7 +78,7 @@ def prepare_of(found: Inferred, wishes: Wishes, known: dict[str, Any]) -> dict[s
         prepare["target_format"] = found.target.format
     if found.marks != known["missing_marks"]:
         prepare["missing_marks"] = found.marks
-    if wishes.missing or set(found.target_met) & (set(found.target_marks) ^ set(known["target_marks"])):
+    if wishes.missing or found.target_met:
         prepare["target_marks"] = found.target_marks
     if found.kind == "text":
         return prepare | {"text": wishes.text or found.text}

@@ -94,6 +94,12 @@ def doubts(one: Profile, found: Found, met: Mapping[str, int], marks: Sequence[s
         for mark, rows in met.items()
         if mark not in marks
     ]
+    said += [
+        f"{mark!r} stands in {rows:,} rows of the target and is taken as missing; if it is a class, take it out of "
+        "data.prepare.target_marks"
+        for mark, rows in met.items()
+        if mark in marks and found.type == "classification" and is_frequent(rows, one)
+    ]
     if found.type == "regression" and one.whole == one.numbers and one.distinct >= MOSTLY * one.given and one.rising:
         said.append(f"the target {one.name!r} numbers the rows, as an id does: it can hardly be predicted")
     elif found.type == "regression" and is_id(one):
