@@ -134,9 +134,11 @@ def of_words(one: Profile) -> tuple[str, str]:
     among = one.numbers > one.given / 2 and one.dtype == pl.String and one.distinct > 1
     if one.bytes >= LONG and (one.all_different or one.distinct > one.given / 2):
         return "ignore", f"{FREE_TEXT}: long and mostly different"
+    units = one.dtype == pl.String and (one.all_different or one.distinct > CLASSES)
+    if units and (one.head.drop_nulls().str.contains(UNIT).mean() or 0) > MOSTLY:
+        use = "ignore" if one.all_different else "category"
+        return use, f"numbers with a unit, such as {one.example!r}: write them without, to use them as numbers"
     if one.all_different and not among:
-        if one.dtype == pl.String and (one.head.drop_nulls().str.contains(UNIT).mean() or 0) > MOSTLY:
-            return "ignore", f"numbers with a unit, such as {one.example!r}: write them without, to use them"
         return "ignore", ID
     if LABEL.search(one.name) and one.distinct > one.given / 20 and one.given >= 10 and not among:
         return "ignore", f"{GROUP}: {one.distinct:,} values in {one.given:,} rows; may be the group of the split"
