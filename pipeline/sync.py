@@ -63,17 +63,21 @@ def late(client: Any, runs: list[str]) -> dict[str, int]:
 
 def complete(client: Any, run_id: str, count: int) -> bool:
     """Whether the whole run is at the server now; what is wrong with this one alone is said, and the others go on."""
+    known = len(sync.unreadable(run_id))
     try:
         mlflow_id = sync.ship(client, run_id, again=True)
     except RegistryError as error:
         print(f"run {run_id[:12]}: {redact(str(error))}", file=sys.stderr)
         return False
-    refused, unreadable, file = sync.refused(run_id), sync.unreadable(run_id), sync.beside(run_id, "refused.jsonl")
+    refused, lost, file = (
+        sync.refused(run_id),
+        len(sync.unreadable(run_id)) - known,
+        sync.beside(run_id, "refused.jsonl"),
+    )
     if count:
-        sent = max(0, count - len(refused) - len(unreadable))
-        print(f"run {run_id[:12]}: {sent} points and files → MLflow run {mlflow_id}")
-    if unreadable:
-        print(f"  lines of its journal that are damaged: {len(unreadable)}; they are kept in {file}", file=sys.stderr)
+        print(f"run {run_id[:12]}: {count - len(refused) - lost} points and files → MLflow run {mlflow_id}")
+    if lost:
+        print(f"  lines of its journal that are damaged: {lost}; they are kept in {file}", file=sys.stderr)
     for line in refused[:SHOWN]:
         name = next(iter(line.get("values", {})), line.get("name", line.get("text")))
         print(f"  refused: {line['kind']} {name!r}: {line['refused']}", file=sys.stderr)

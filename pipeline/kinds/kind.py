@@ -9,7 +9,8 @@ import importlib
 import json
 import pkgutil
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, cached_property
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline import kinds
@@ -27,7 +28,7 @@ Columns = dict[str, "np.ndarray"]  # float64 (N,), NaN where there is no value, 
 
 
 class Kind:
-    """A kind needs `name`, `encode`, `decode`, `blank`; all else has a plain default."""
+    """A kind needs `name`, `blank`, and encoder.py beside it with encode and decode; all else has a plain default."""
 
     name: ClassVar[str]
     sides: ClassVar[int] = 1  # numbers in an encoder's shape
@@ -42,13 +43,17 @@ class Kind:
     baseline: ClassVar[str | None] = None  # of evaluation/baselines.py, which learns from train
     like_use: ClassVar[str] = "train"  # the split whose inputs are as those in use
 
+    @cached_property
+    def code(self) -> ModuleType:
+        return importlib.import_module(f"pipeline.kinds.{self.name}.encoder")
+
     def encode(self, encoder: Encoder, records: Any) -> np.ndarray:
         """Inputs (N, …); DataError names the first record that can't be one."""
-        raise NotImplementedError
+        return self.code.encode(encoder, records)
 
     def decode(self, encoder: Encoder, inputs: np.ndarray) -> list[str]:
         """A readable line for each of `inputs` (N, …)."""
-        raise NotImplementedError
+        return self.code.decode(encoder, inputs)
 
     def blank(self, encoder: Encoder) -> Any:
         """One record that says nothing, to try an encoder with."""

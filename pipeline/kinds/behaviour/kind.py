@@ -23,20 +23,8 @@ class Behaviour(Kind):
     any_length = True
     like_use = "val"  # train's are cut to a window
 
-    def encode(self, encoder: Encoder, records: Any) -> np.ndarray:
-        from pipeline.kinds.behaviour import encoder as code
-
-        return code.encode(encoder, records)
-
-    def decode(self, encoder: Encoder, inputs: np.ndarray) -> list[str]:
-        from pipeline.kinds.behaviour import encoder as code
-
-        return code.decode(encoder, inputs)
-
     def faults(self, encoder: Encoder, records: Any) -> dict[int, str]:
-        from pipeline.kinds.behaviour import encoder as code
-
-        return code.faults(encoder, records)
+        return self.code.faults(encoder, records)
 
     def blank(self, encoder: Encoder) -> Any:
         return [[]]

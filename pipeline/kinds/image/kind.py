@@ -23,11 +23,6 @@ class Image(Kind):
     in_files = True
     scrubbed = False
 
-    def encode(self, encoder: Encoder, records: Any) -> np.ndarray:
-        from pipeline.kinds.image import encoder as code
-
-        return code.encode(encoder, records)
-
     def decode(self, encoder: Encoder, inputs: np.ndarray) -> list[str]:
         """A picture has no line of text: an empty one for each."""
         return [""] * len(inputs)

@@ -27,7 +27,7 @@ COMPACT = "%Y%m%d"
 LATEST = 2069  # by %y, where POSIX has 69 to 99 of the last century; Polars has 70 to 99
 
 NAN = float("nan")
-FEW = 10_000  # rows up to which columns are read as one: each call costs more than its cells
+FEW = 10_000  # cells of short columns that are read as one: each call costs more than its cells
 Way = tuple[str, str | list[str] | None]  # a column's type, and the form of its cells
 
 

@@ -24,16 +24,6 @@ class Text(Kind):
     any_length = True
     baseline = "tf_idf"
 
-    def encode(self, encoder: Encoder, records: Any) -> np.ndarray:
-        from pipeline.kinds.text import encoder as code
-
-        return code.encode(encoder, records)
-
-    def decode(self, encoder: Encoder, inputs: np.ndarray) -> list[str]:
-        from pipeline.kinds.text import encoder as code
-
-        return code.decode(encoder, inputs)
-
     def blank(self, encoder: Encoder) -> Any:
         return [""]
 
