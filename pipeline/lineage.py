@@ -64,6 +64,8 @@ def code(about: dict[str, Any]) -> list[str]:
     told = [f"commit {about['commit']}, {files}", *about["changed"]]
     if about["commit_trained"] not in (None, about["commit"]):
         told.append(f"trained at commit {about['commit_trained']}, registered at the other")
+    if about["train"]:
+        told.append(f"digest of what the stage train runs: {about['train']}")
     return told
 
 

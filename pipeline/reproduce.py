@@ -104,7 +104,9 @@ def differences(
     """After each stage, so that what comes of other data is not trained."""
     with closing(remake(told, folder)) as made:
         yield from of_data(told, next(made))
-        yield from of_bundle(bundle, next(made), exact)
+        project = next(made)
+        tell_other_code(told, project)
+        yield from of_bundle(bundle, project, exact)
         yield from of_metrics(told, next(made), tolerance)
 
 
@@ -112,6 +114,13 @@ def of_data(told: dict[str, Any], project: Path) -> Iterator[Difference]:
     spec = read_json(project / paths.PROCESSED / "spec.json", "preprocess")
     yield from unequal("the test split's SHA-256", told["data"]["test_sha256"], spec["splits"]["test"]["sha256"])
     yield from unequal("the data fingerprint", told["data"]["fingerprint"], spec["fingerprint"])
+
+
+def tell_other_code(told: dict[str, Any], project: Path) -> None:
+    """What decides is whether the bytes are the same."""
+    then, now = told["code"]["train"], read_json(project / paths.RUN, "train").get("code")
+    if then is not None and then != now:
+        print(f"the code that trained it is not that of its commit: digest {then[:12]}, and {str(now)[:12]} there")
 
 
 def of_bundle(bundle: Path, project: Path, exact: bool) -> Iterator[Difference]:

@@ -43,13 +43,15 @@ def test_everything_is_told_in_a_clone_without_data(project, tmp_path):
     assert (found["uri"], found["aliases"]) == ("models:/mnist/1", ["challenger", "champion"])
     assert found["bundle"] == run["bundle_digest"]
     commit = git(project, "rev-parse", "HEAD")
-    assert found["code"] == {"commit": commit, "dirty": "false", "changed": [], "commit_trained": commit}
+    settings = yaml.safe_load((project / "params.lock.yaml").read_text())
+    train = settings.pop("code")["train"]
+    expected = {"commit": commit, "dirty": "false", "changed": [], "commit_trained": commit, "train": train}
+    assert found["code"] == expected
     assert found["data"]["fingerprint"] == spec["fingerprint"]
     assert found["data"]["test_sha256"] == spec["splits"]["test"]["sha256"]
     assert {name: split["sha256"] for name, split in found["data"]["splits"].items()} == {
         name: split["sha256"] for name, split in spec["splits"].items()
     }
-    settings = yaml.safe_load((project / "params.lock.yaml").read_text())
     assert found["settings"] == settings
     assert found["settings"]["data"]["source"]["mirrors"][1]["url"] == LONG
     assert found["config_hash"] == run["config_hash"]

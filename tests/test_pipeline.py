@@ -54,6 +54,7 @@ def run_tags(project: Path) -> list[dict[str, str]]:
 
 def lock_hash(project: Path) -> str:
     settings = yaml.safe_load((project / "params.lock.yaml").read_text())
+    settings.pop("code")
     return checked(settings, settings).hash
 
 
@@ -168,6 +169,25 @@ def test_again_runs_nothing_and_an_edited_leaf_only_what_depends_on_it(repro):
     back = good(project, "dvc", "repro")
     assert "cached - skipping" in back  # the run-cache brings the earlier training back
     assert alias(project, "challenger") == 1
+
+
+def test_an_edit_of_code_runs_the_stages_again_that_run_it(repro):
+    project, _ = repro
+    good(project, "dvc", "repro")
+    try:
+        write_below(project / "pipeline/training/task.py", '# a comment\n"""a text"""\n')
+        assert ran(good(project, "dvc", "repro")) == ["compose"]
+        write_below(project / "pipeline/models/bert.py", "x = 1\n")
+        assert ran(good(project, "dvc", "repro")) == ["compose"]
+        write_below(project / "pipeline/evaluation/classification.py", "x = 1\n")  # the scores stay
+        assert ran(good(project, "dvc", "repro")) == ["compose", "evaluate"]
+    finally:
+        subprocess.run(["git", "checkout", "--quiet", "."], cwd=project, env=lean(), check=True)
+
+
+def write_below(file: Path, text: str) -> None:
+    with file.open("a") as opened:
+        opened.write(text)
 
 
 def test_the_config_hash_is_one_in_all_ways_of_running(repro):

@@ -1,22 +1,29 @@
 """Every scenario end to end at smoke size: from raw files to a champion that predicts, on tiny real inputs."""
 
 import json
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import mlflow
 import polars as pl
 import pytest
 import yaml
 
+from pipeline.config import lock
 from pipeline.data import records
 from pipeline.evaluation import paired
 from pipeline.kinds import kind as kinds
 from pipeline.models.bundle import Bundle
+from pipeline.project.code import STAGES as STAGES_WITH_CODE
+from pipeline.project.code import sources
 from pipeline.tasks import task as tasks
 from tests import smoke
 
-STAGES = ["compose", "download", "preprocess", "train", "evaluate", "register", "promote"]
+STAGES = ["compose", "download", "feedback --bring", "preprocess", "train", "evaluate", "register", "promote"]
 SCENARIOS = sorted(file.stem for file in (Path(__file__).parent.parent / "conf/scenario").glob("*.yaml"))
 
 
@@ -26,7 +33,13 @@ def test_every_scenario_from_raw_files_to_a_champion_that_predicts(
 ) -> None:
     file = smoke.lay(scenario, project, run)
     for stage in STAGES:
-        run(stage)
+        with executed() as modules:
+            run(*stage.split())
+        stage = stage.partition(" ")[0]
+        if stage in STAGES_WITH_CODE:
+            settings = lock.load()
+            assert modules <= set(sources().closure(stage, settings.components)), stage
+            assert f"pipeline.{stage}" in modules
 
     bundle = Bundle.load(project / "models/bundle")
     metrics = json.loads((project / "reports/metrics.json").read_text())
@@ -60,6 +73,25 @@ def test_every_scenario_from_raw_files_to_a_champion_that_predicts(
     run("predict", str(file))
     predictions = pl.read_csv(file.with_name(f"{file.name}.predictions.csv"))
     assert predictions.height == smoke.rows(file)
+
+
+@contextmanager
+def executed() -> Iterator[set[str]]:
+    """The modules of which a function was called, in any thread."""
+    files, called = {str(file): name for name, file in sources().files.items()}, set()
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        called.add(frame.f_code.co_filename)
+
+    modules: set[str] = set()
+    threading.setprofile(note)
+    sys.setprofile(note)
+    try:
+        yield modules
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+        modules |= {files[file] for file in called if file in files}
 
 
 def drawn(project: Path) -> set[str]:

@@ -10,20 +10,24 @@ import yaml
 from pipeline.config.checking import checked
 from pipeline.config.schema import Config
 from pipeline.project import paths
+from pipeline.project.code import stage_digests
 from pipeline.project.errors import ConfigError
 from pipeline.project.files import write_text
 
+CODE = "code"  # digests by stage: dvc.yaml names them under params, so that a stage runs again when its code changes
 HEADER = "# Written by `ratchet compose` from conf/ and params.yaml: edit those, not this.\n"
 
 
 def load() -> Config:
     """The config that the last `ratchet compose` wrote; what the DVC stages run with."""
     settings = read_yaml(paths.LOCK, "Type: ratchet compose", yaml.safe_load)
+    settings.pop(CODE, None)
     return checked(settings, settings)
 
 
 def write(config: Config) -> None:
-    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=True, allow_unicode=True)
+    settings = config.model_dump(mode="json") | {CODE: stage_digests(config.components)}
+    text = yaml.safe_dump(settings, sort_keys=True, allow_unicode=True)
     write_text(paths.LOCK, f"{HEADER}# config hash {config.hash}\n{text}")
 
 

@@ -245,5 +245,11 @@ class Config(Section):
         return digest(settings)
 
     @property
+    def components(self) -> set[str]:
+        """The names by which code is found: kind, task, net and data."""
+        task = self.data.task or self.data.prepare.task
+        return {self.data.records, task, self.model.name, self.data.kind}
+
+    @property
     def run_name(self) -> str:
         return f"{self.scenario}-{self.hash[:7]}"

@@ -2,6 +2,7 @@
 
 import tempfile
 from importlib.metadata import version as installed
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,8 @@ def save(place: Path, model: Any, bundle: Bundle, folder: Path, records: Any) ->
 
     from pipeline.registry.signature import signature
 
-    # served.py stands in pipeline/registry/; the model needs the package to read its bundle.
-    package = Path(pipeline.__file__).parent
+    # The model needs the package to read its bundle.
+    package, served = Path(pipeline.__file__).parent, find_spec("pipeline.registry.served").origin
     kind = of(bundle.encoder)
     given, needed = kind.example(records), NEEDED + kind.packages
     mlflow.pyfunc.save_model(
@@ -60,7 +61,7 @@ def save(place: Path, model: Any, bundle: Bundle, folder: Path, records: Any) ->
             run_id=model.source_run_id,
             metadata={DIGEST: bundle.digest},
         ),
-        python_model=str(package / "registry" / "served.py"),
+        python_model=served,
         artifacts={"bundle": str(folder)},
         code_paths=[str(package)],
         signature=signature(bundle, given),

@@ -35,6 +35,7 @@ def tags(config: Config, digest: str, run: dict[str, Any], spec: dict[str, Any])
         "data.test_sha256": spec["splits"]["test"]["sha256"],
         **({"data.feedback": json.dumps(spec["feedback"])} if "feedback" in spec else {}),
         "run_id": run["run_id"],
+        **({"code.train": run["code"]} if "code" in run else {}),
         "cpu": torch.backends.cpu.get_cpu_capability(),  # its instructions decide the last bits
         "evaluation": json.dumps(config.evaluation.model_dump(mode="json")),  # may be others than when it was trained
         **code,
@@ -74,6 +75,7 @@ def read(client: Any, version: Any) -> dict[str, Any]:
             "dirty": tags.get("git.dirty"),
             "changed": tags.get("git.changed", "").splitlines(),
             "commit_trained": recorded.get("git.commit"),
+            "train": tags.get("code.train"),
         },
         "data": data(tags, settings, run),
         "dvc": part(tags, "dvc."),

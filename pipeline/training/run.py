@@ -14,12 +14,12 @@ import torch
 import yaml
 from filelock import FileLock, Timeout
 
-import pipeline
 from pipeline.config.checking import flatten
 from pipeline.config.schema import Config
 from pipeline.project import paths
+from pipeline.project.code import stage_digest
 from pipeline.project.errors import DataError, TrainingError
-from pipeline.project.files import FULL, digest, free, read_json, require_writable, sha256, unwritable, write_json
+from pipeline.project.files import FULL, free, read_json, require_writable, unwritable, write_json
 from pipeline.tracking import journal as journals
 from pipeline.tracking import lineage
 from pipeline.tracking.journal import Journal
@@ -41,11 +41,8 @@ def folder(config: Config, spec: dict[str, Any], suffix: str = "") -> Path:
 
 def made_by(config: Config) -> dict[str, str]:
     """The code and packages that decide the bytes, and the grain of a checkpoint; what others made is not resumed."""
-    root = Path(pipeline.__file__).parent
-    sources = sorted(file for name in ("models", "tasks", "training") for file in (root / name).glob("*.py"))
-    code = digest({f"{file.parent.name}/{file.name}": sha256(file) for file in sources})
     return {
-        "code": code,
+        "code": stage_digest("train", config.components),
         "torch": torch.__version__,
         "lightning": pl.__version__,
         "block": str(config.trainer.steps_per_block),

@@ -76,5 +76,5 @@ def save(config: Config, data: Data, place: Path, result: dict[str, Any]) -> str
     weights = load_file(place / result["best"]["file"])
     net, loss = config.model.model_dump(mode="json"), config.loss.name
     digest = bundle.save(paths.BUNDLE, weights, net, loss, data.encoder, identity)
-    write_json(paths.RUN, {**result, **identity, "bundle_digest": digest})
+    write_json(paths.RUN, {**result, **identity, "code": run.made_by(config)["code"], "bundle_digest": digest})
     return digest
