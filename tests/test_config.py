@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 import yaml
@@ -13,6 +14,7 @@ from omegaconf import OmegaConf
 
 from pipeline.__main__ import VERBS
 from pipeline.config import composition
+from pipeline.config.section import Neutral, Section
 from pipeline.config.writing import parse_yaml
 from pipeline.project.code import STAGES
 
@@ -152,6 +154,34 @@ def test_the_hash_is_of_what_decides_the_model(project, monkeypatch):
     assert composition.compose(["optimizer.lr=0.0011"]).hash != plain
     assert composition.compose(["seed=1"]).hash != plain
     assert composition.compose(["optimizer.lr=1e-3"]).hash == plain
+
+
+def test_what_is_only_reported_or_says_where_data_lies_is_not_in_the_hash(project, monkeypatch):
+    monkeypatch.chdir(project)
+    plain = composition.compose()
+    for override in ("data.prepare.max_quarantined=0.5", "registry.model=other"):
+        assert composition.compose([override]).hash == plain.hash, override
+    assert composition.compose(["data.prepare.validation=100"]).hash != plain.hash
+
+
+def test_a_hash_from_before_settings_could_be_left_out_is_known_still(monkeypatch):
+    monkeypatch.chdir(Path(__file__).parent.parent)
+    config = composition.compose(["scenario=mnist_mlp"])
+    assert config.is_of("cd99133427e3" + config.former_hash[12:])  # as it stands in runs of that time
+    assert config.is_of(config.hash)
+    assert not config.is_of(composition.compose(["seed=5"]).hash)
+    assert not config.is_of(None)
+
+
+def test_a_setting_that_is_added_keeps_the_hash_while_it_changes_nothing():
+    class Before(Section):
+        lr: float
+
+    class After(Before):
+        decay: Annotated[float, Neutral(0.0)]
+
+    assert After(lr=0.1, decay=0.0).decisive() == Before(lr=0.1).decisive() == {"lr": 0.1}
+    assert After(lr=0.1, decay=0.5).decisive() == {"lr": 0.1, "decay": 0.5}
 
 
 def test_all_mistakes_are_reported_at_once_with_the_nearest_name(called, project):

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from pipeline.config.section import Name, Positive, Rate, Section, Sha256, Share
+from pipeline.config.section import Name, Positive, Rate, Section, Sha256, Share, Unhashed
 from pipeline.project.secrets import IN_URL
 
 NUMBERS = (
@@ -75,13 +75,13 @@ Mirror = Annotated[
 
 class Source(Section):
     files: dict[Name, FileSum]
-    mirrors: Annotated[list[Mirror], Field(min_length=1)]
+    mirrors: Annotated[list[Mirror], Field(min_length=1), Unhashed()]
 
 
 class Folder(Section):
     """A folder on this machine, as it was when `ratchet init` looked at it."""
 
-    folder: str
+    folder: Annotated[str, Unhashed()]
     files: Positive
     sha256: Sha256  # of the sorted list of [relative path, SHA-256 of the file]
 
@@ -163,7 +163,7 @@ class SplitRule(Section):
 class PrepareMnist(Section):
     validation: Positive  # rows, the last of the published train split
     scaling: Scaling
-    max_quarantined: Share
+    max_quarantined: Annotated[Share, Unhashed()]
 
 
 class PrepareImages(Section):
@@ -173,14 +173,14 @@ class PrepareImages(Section):
     channels: Literal[1, 3]
     background: Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]  # R, G, B
     scaling: Scaling
-    max_quarantined: Share
+    max_quarantined: Annotated[Share, Unhashed()]
 
 
 class PrepareReviews(Section):
     validation: Annotated[float, Field(gt=0, lt=1)]
     test: Annotated[float, Field(gt=0, lt=1)]
     max_length: Positive  # tokens; longer texts are cut
-    max_quarantined: Share
+    max_quarantined: Annotated[Share, Unhashed()]
 
 
 class PrepareText(Section):
@@ -193,13 +193,13 @@ class PrepareText(Section):
     task: Literal["classification", "regression"]
     split: SplitRule
     max_length: Positive
-    max_quarantined: Share
+    max_quarantined: Annotated[Share, Unhashed()]
 
 
 class PrepareBehaviour(Section):
     window: Positive  # items of a user's past that the net sees, the latest
     ties: Literal["item", "file"]  # ratings of one second, in order of the items' or of the ratings' lines
-    max_quarantined: Share
+    max_quarantined: Annotated[Share, Unhashed()]
 
 
 class PrepareTable(Section):
@@ -219,14 +219,14 @@ class PrepareTable(Section):
     outlier_iqr: Rate
     duplicates: Literal["keep", "drop"]  # rows that are equal in every column; those that are kept stay on one side
     max_categories: Positive  # of a column, the most frequent on train; the rest share one
-    max_quarantined: Share
-    slices: list[str]  # columns by whose values the report scores the test rows
+    max_quarantined: Annotated[Share, Unhashed()]
+    slices: Annotated[list[str], Unhashed()]  # columns by whose values the report scores the test rows
 
 
 class MnistData(Section):
     records: ClassVar[str] = "image"  # the kind of what it prepares
     task: ClassVar[str | None] = "classification"
-    name: Name
+    name: Annotated[Name, Unhashed()]
     kind: Literal["mnist"]
     source: Source
     prepare: PrepareMnist
@@ -235,7 +235,7 @@ class MnistData(Section):
 class ImagesData(Section):
     records: ClassVar[str] = "image"  # the kind of what it prepares
     task: ClassVar[str | None] = "classification"
-    name: Name
+    name: Annotated[Name, Unhashed()]
     kind: Literal["images"]
     source: Folder
     prepare: PrepareImages
@@ -244,7 +244,7 @@ class ImagesData(Section):
 class ReviewsData(Section):
     records: ClassVar[str] = "text"  # the kind of what it prepares
     task: ClassVar[str | None] = "classification"
-    name: Name
+    name: Annotated[Name, Unhashed()]
     kind: Literal["reviews"]
     source: Source
     prepare: PrepareReviews
@@ -253,7 +253,7 @@ class ReviewsData(Section):
 class TextData(Section):
     records: ClassVar[str] = "text"  # the kind of what it prepares
     task: ClassVar[str | None] = None  # data.prepare.task
-    name: Name
+    name: Annotated[Name, Unhashed()]
     kind: Literal["text"]
     source: Source
     prepare: PrepareText
@@ -262,7 +262,7 @@ class TextData(Section):
 class MovielensData(Section):
     records: ClassVar[str] = "behaviour"  # the kind of what it prepares
     task: ClassVar[str | None] = "ranking"
-    name: Name
+    name: Annotated[Name, Unhashed()]
     kind: Literal["movielens"]
     source: Source
     prepare: PrepareBehaviour
@@ -271,7 +271,7 @@ class MovielensData(Section):
 class TableData(Section):
     records: ClassVar[str] = "table"  # the kind of what it prepares
     task: ClassVar[str | None] = None  # data.prepare.task
-    name: Name
+    name: Annotated[Name, Unhashed()]
     kind: Literal["table"]
     source: Source
     prepare: PrepareTable

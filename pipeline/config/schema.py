@@ -1,13 +1,25 @@
 """The settings, typed. No defaults here: each setting has its one home in conf/ or params.yaml."""
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from pipeline.config.data import AnyData, AnyEncoder, without_secret
 from pipeline.config.model import AnyModel
-from pipeline.config.section import Amount, Count, Name, Positive, Rate, Said, Section, Sha256, Share
+from pipeline.config.section import (
+    Amount,
+    Count,
+    Name,
+    Positive,
+    Rate,
+    Said,
+    Section,
+    Sha256,
+    Share,
+    Unhashed,
+    decisive,
+)
 from pipeline.project.files import digest
 from pipeline.tasks.metrics import lower_is_better
 
@@ -193,7 +205,7 @@ class Labels(Section):
 
     rows: Positive  # of data/feedback/labels.parquet
     sha256: Sha256  # of that file
-    until: Positive  # number of the last of them in the feedback store
+    until: Annotated[Positive, Unhashed()]  # number of the last of them in the feedback store
     held_back: Share  # of them, for the gate; train gets the others
 
 
@@ -238,11 +250,26 @@ class Config(Section):
 
     @property
     def hash(self) -> str:
-        """SHA-256 of what decides the model: not where the data is fetched, nor what machine trains it."""
-        settings = self.model_dump(mode="json", include=HASHED)
+        """SHA-256 of what decides the model: not where the data is fetched, what is reported, or what machine trains.
+
+        A setting decides unless it is marked: Unhashed, or Neutral(value) where one is added later.
+        """
+        return digest({name: decisive(getattr(self, name), value) for name, value in self.hashed().items()})
+
+    @property
+    def former_hash(self) -> str:
+        """As it was before settings could be marked: what runs and trials of that time are tagged with."""
+        settings = self.hashed()
         for part in ("data", "pretrained"):
             settings[part].get("source", {}).pop("mirrors", None)
         return digest(settings)
+
+    def hashed(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", include=HASHED)
+
+    def is_of(self, known: str | None) -> bool:
+        """Whether a config hash, of whatever time, is of these settings."""
+        return known in (self.hash, self.former_hash)
 
     @property
     def components(self) -> set[str]:

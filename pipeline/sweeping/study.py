@@ -15,6 +15,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
+from pipeline.config.schema import Config
 from pipeline.project import paths
 from pipeline.project.errors import ConfigError, SweepError
 from pipeline.project.secrets import redact
@@ -157,10 +158,10 @@ def best(study: optuna.Study) -> list[FrozenTrial]:
     return study.best_trials
 
 
-def twin(study: optuna.Study, config_hash: str, number: int) -> FrozenTrial | None:
+def twin(study: optuna.Study, config: Config, number: int) -> FrozenTrial | None:
     """A trial of the study that had the same settings, and an end that would come again."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
-        if trial.user_attrs.get("config.hash") == config_hash and trial.number != number:
+        if config.is_of(trial.user_attrs.get("config.hash")) and trial.number != number:
             return trial
     return None
 

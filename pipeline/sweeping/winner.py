@@ -173,7 +173,7 @@ def from_overrides(trial: FrozenTrial) -> Told | None:
         config = compose(trial.user_attrs.get("overrides", []))
     except ConfigError:  # params.yaml or conf/ are others by now
         return None
-    return (config.model_dump(mode="json"), {}) if config.hash == trial.user_attrs.get("config.hash") else None
+    return (config.model_dump(mode="json"), {}) if config.is_of(trial.user_attrs.get("config.hash")) else None
 
 
 def from_mlflow(run_id: str | None) -> Told | None:
@@ -211,7 +211,7 @@ def usable(settings: dict[str, Any], title: str, tags: dict[str, str]) -> Config
         config = checked(settings, settings)
     except ConfigError as error:
         raise ConfigError(f"{title}\nIts settings are not of this version of Ratchet: {error}") from None
-    if (then := tags.get("config.hash", config.hash)) != config.hash:
+    if not config.is_of(then := tags.get("config.hash", config.hash)):
         raise ConfigError(
             f"{title}\nIts settings had the config hash {then[:12]}, and have {config.hash[:12]} by this version of "
             f"Ratchet: they were made by another.\nType: {lineage.checkout(tags)}"

@@ -155,7 +155,7 @@ class Worker:
             record(outcome, f"{self.plan.study}-{trial.number}", self.membership(trial), trial.params)
             return outcome
         studies.patiently(lambda: trial.set_user_attr("config.hash", config.hash))
-        outcome = self.known(trial, config.hash) or self.trials.run(
+        outcome = self.known(trial, config) or self.trials.run(
             self.task(trial, config, run_id), lambda epoch, value: studies.patiently(lambda: lags(trial, epoch, value))
         )
         outcome.setdefault("run_id", run_id)
@@ -169,9 +169,9 @@ class Worker:
             return {one.key: one.suggest(trial) for one in self.plan.dimensions}
         return spacefile.asked(self.plan.space_file, trial)
 
-    def known(self, trial: Trial, config_hash: str) -> Outcome | None:
+    def known(self, trial: Trial, config: Config) -> Outcome | None:
         """How a trial with the same settings ended, in this study."""
-        twin = studies.twin(self.study, config_hash, trial.number)
+        twin = studies.twin(self.study, config, trial.number)
         if twin is None:
             return None
         reused = {"reused": twin.user_attrs.get("run_id", ""), "history": dict(twin.intermediate_values)}
