@@ -14,9 +14,9 @@ BATCH, WIDTHS, RATE = 64, (1024, 512), 0.001
 
 def data(split: str, kind: str):
     """Pixels as floats in [0, 1], (N, 784) or (N, 1, 28, 28), and labels (N,)."""
-    from pipeline.data import store
+    from pipeline.store import processed
 
-    tensors = store.load_split(split)
+    tensors = processed.load_split(split)
     inputs = tensors["inputs"].float() / 255
     return inputs.flatten(1) if kind == "mlp" else inputs, tensors["targets"]
 

@@ -132,9 +132,9 @@ def gate_seconds() -> dict[str, float]:
     import polars as pl
 
     from pipeline.config import lock
-    from pipeline.data.records import HeldOut
     from pipeline.registry import gate
     from pipeline.registry.contest import Contest, Measured
+    from pipeline.store.held_out import HeldOut
 
     chance, found = np.random.default_rng(0), {}
     test = HeldOut(None, [str(row % 10) for row in range(10_000)], pl.DataFrame(), "")

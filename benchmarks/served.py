@@ -36,7 +36,7 @@ ASK = """
 import json, sys
 import mlflow, numpy as np, polars as pl
 from pipeline.config import lock
-from pipeline.data.records import held_out
+from pipeline.store.held_out import held_out
 from pipeline.models.bundle import Bundle
 from pipeline.project import paths
 from pipeline.tracking import mlflow_store

@@ -28,7 +28,7 @@ SECTIONS: dict[str, tuple[Check, ...]] = {
     "tracking": (tracker.tracking, tracker.moved),
     "runs": (runs.runs,),
     "files": (
-        stored.processed,
+        stored.processed_data,
         stored.bundle,
         stored.folds,
         stored.checkpoints,

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.config.arguments import chosen, stage_parser
 from pipeline.config.data import FileSum, Folder, Hub, Pretrained, Source
 from pipeline.config.schema import Config
-from pipeline.data import folders, hub, mirrors, sources
+from pipeline.fetch import folders, hub, mirrors, sources
 from pipeline.project import paths
 from pipeline.project.errors import DataError
 

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from pipeline.config.arguments import chosen, stage_parser
 from pipeline.config.schema import Evaluation
-from pipeline.data import records, store
 from pipeline.evaluation import reports, values
 from pipeline.evaluation.baselines import TF_IDF, baselines
 from pipeline.evaluation.beaten import beaten
@@ -23,6 +22,7 @@ from pipeline.project.errors import DataError
 from pipeline.project.files import read_json, write_atomically
 from pipeline.project.spreadsheets import guarded
 from pipeline.project.terminal import loud
+from pipeline.store import held_out, processed
 from pipeline.tracking import sync
 from pipeline.tracking.journal import Journal
 
@@ -33,15 +33,15 @@ SLICES = paths.REPORTS / "slices.csv"
 def main(arguments: list[str]) -> None:
     options = stage_parser("evaluate", __doc__).parse_intermixed_args(arguments)
     config = chosen(options)
-    spec, bundle, run = store.load_spec(), Bundle.load(paths.BUNDLE), read_json(paths.RUN, "train")
+    spec, bundle, run = processed.load_spec(), Bundle.load(paths.BUNDLE), read_json(paths.RUN, "train")
     require_same_origin(bundle, run, spec)
-    split, encoder, settings = store.load_split("test", spec), bundle.encoder, config.evaluation
+    split, encoder, settings = processed.load_split("test", spec), bundle.encoder, config.evaluation
 
     task = importlib.import_module(f"pipeline.evaluation.{encoder['task']}")
     result: Result = task.evaluate(bundle.outputs, split, encoder, settings)
     beside = scores_of_baselines(task, spec, split, encoder, settings)
     found = result.values | of_baselines(result.headline, beside)
-    slices = reports.slices(result, store.file(store.SLICES, spec))
+    slices = reports.slices(result, processed.file(processed.SLICES, spec))
 
     values.write(found)
     write_atomically(paths.REPORTS / "predictions.parquet", result.predictions(split["rows"]).write_parquet)
@@ -70,8 +70,8 @@ def main(arguments: list[str]) -> None:
 def scores_of_baselines(
     task: Any, spec: dict[str, Any], split: dict[str, Tensor], encoder: dict[str, Any], settings: Evaluation
 ) -> dict[str, dict[str, float]]:
-    texts = records.texts(encoder, spec)
-    simple = baselines(encoder, lambda: store.load_split("train", spec), split, settings.baseline_rows, texts)
+    texts = held_out.texts(encoder, spec)
+    simple = baselines(encoder, lambda: processed.load_split("train", spec), split, settings.baseline_rows, texts)
     places = split | {"inputs": torch.arange(len(split["rows"]))}
     if TF_IDF in simple and texts is None:
         print(f"{TF_IDF} reads only what the net's tokens say: {paths.PROCESSED} was made before it held the texts")

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.data import store
 from pipeline.kinds.encoding import encode
 from pipeline.kinds.kind import of
 from pipeline.models.bundle import Bundle
@@ -29,6 +28,7 @@ from pipeline.project import paths
 from pipeline.project.errors import ConfigError, DataError, RatchetError
 from pipeline.project.files import require_writable, write_json
 from pipeline.serving import champion
+from pipeline.store import processed
 
 MODEL, ENCODER, EXAMPLE, RECORDS = "model.onnx", "encoder.json", "example.py", "records.json"
 TOLERANCE = 1e-4
@@ -81,7 +81,7 @@ def require_own(folder: Path) -> None:
 def local(given: str) -> tuple[str, Bundle, Any]:
     """A bundle, and examples if data/processed is what it was trained on."""
     bundle = Bundle.load(paths.typed(given))
-    spec = store.load_spec() if (paths.PROCESSED / store.SPEC).is_file() else {}
+    spec = processed.load_spec() if (paths.PROCESSED / processed.SPEC).is_file() else {}
     known = spec.get("fingerprint") == bundle.data_fingerprint
     return f"the bundle {bundle.digest[:12]}", bundle, spec["examples"] if known else None
 

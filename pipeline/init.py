@@ -16,7 +16,8 @@ from pipeline.config import composition
 from pipeline.config.naming import mend_name
 from pipeline.config.schema import Config
 from pipeline.config.writing import dump_yaml
-from pipeline.data import picture_proposal, proposal, rehearsal, vocabulary
+from pipeline.datasets import vocabulary
+from pipeline.own_data import dry_run, image_settings, table_settings
 from pipeline.project import paths
 from pipeline.project.errors import DataError
 from pipeline.project.files import write_text
@@ -33,15 +34,15 @@ def main(arguments: list[str]) -> None:
         raise DataError(f"--data {options.data}: there is no such file or folder")
     name, command = mend_name(options.name or path.stem), f"ratchet init {shlex.join(arguments)}"
     if path.is_dir() or kind == "images":
-        proposed = picture_proposal.of_images(path, name)
+        proposed = image_settings.of_images(path, name)
         print(proposed.shown)
         with settings_kept():
             write(proposed.params, command)
     else:
-        wishes = proposal.Wishes(
+        wishes = table_settings.Wishes(
             kind, options.text, options.group, options.time, options.task, options.missing, options.header
         )
-        proposed = proposal.of_file(path, name, options.target, wishes)
+        proposed = table_settings.of_file(path, name, options.target, wishes)
         print(proposed.shown)
         with settings_kept():
             write_rehearsed(proposed.params, command, path)
@@ -79,7 +80,7 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
 def write_rehearsed(params: dict[str, Any], command: str, file: Path) -> None:
     """With the share of rows that preprocess has to set apart, and what it will do with each row, said."""
     config = write(params, command)
-    account = rehearsal.rehearse(file, config)
+    account = dry_run.rehearse(file, config)
     print(account.told())
     if account.share > config.data.prepare.max_quarantined:
         params["data"]["prepare"]["max_quarantined"] = account.share

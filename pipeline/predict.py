@@ -12,8 +12,6 @@ from typing import BinaryIO
 import polars as pl
 import torch
 
-from pipeline.data import batches
-from pipeline.data.batches import Batch
 from pipeline.kinds.encoding import chosen, encode_usable
 from pipeline.kinds.kind import of
 from pipeline.models.bundle import Bundle
@@ -21,6 +19,8 @@ from pipeline.project import paths
 from pipeline.project.errors import DataError
 from pipeline.project.files import write_atomically
 from pipeline.project.spreadsheets import guarded
+from pipeline.tables import batches
+from pipeline.tables.batches import Batch
 from pipeline.tasks import task as tasks
 
 SUFFIX = ".predictions"

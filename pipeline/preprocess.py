@@ -3,12 +3,13 @@
 from typing import Any
 
 from pipeline.config.arguments import chosen, stage_parser
-from pipeline.data import store, vocabulary
-from pipeline.data.preparing import prepare
-from pipeline.data.splits import account, told_equal
+from pipeline.datasets import vocabulary
 from pipeline.project import paths
 from pipeline.project.errors import DataError
 from pipeline.project.terminal import loud
+from pipeline.store import processed
+from pipeline.store.preparing import prepare
+from pipeline.store.splits import account, told_equal
 
 
 def main(arguments: list[str]) -> None:
@@ -37,5 +38,5 @@ def summary(spec: dict[str, Any]) -> str:
     if (equal := spec["statistics"].get("equal")) and equal["rows"]:
         lines.append(f"  {told_equal(equal)}")
     if spec["counts"]["quarantined"]:
-        lines.append(f"reasons: {paths.PROCESSED / store.QUARANTINE}")
+        lines.append(f"reasons: {paths.PROCESSED / processed.QUARANTINE}")
     return "\n".join([*lines, f"{paths.PROCESSED}: data fingerprint {spec['fingerprint'][:12]}"])

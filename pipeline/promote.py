@@ -14,7 +14,6 @@ from typing import Any
 
 from pipeline.config import lock
 from pipeline.config.schema import Config, Gate
-from pipeline.data import records, store
 from pipeline.evaluation.beaten import beaten
 from pipeline.evaluation.names import without_class
 from pipeline.project import paths
@@ -25,6 +24,7 @@ from pipeline.project.terminal import loud
 from pipeline.registry import champion, gate, registering, trivial, use, verdict, versions
 from pipeline.registry.aliases import CHALLENGER, CHAMPION, by_alias, by_number
 from pipeline.registry.contest import Contest, asked, measured
+from pipeline.store import held_out, processed
 from pipeline.tracking import lineage, mlflow_store
 
 PROMOTED, REFUSED, UNDECIDED = 0, 1, 2
@@ -112,14 +112,14 @@ def is_registered() -> bool:
     if not (paths.REGISTERED.is_file() and paths.RUN.is_file()):
         return False
     told, run = read_json(paths.REGISTERED, "register"), read_json(paths.RUN, "train")
-    return told["digest"] == run["bundle_digest"] and run["data_fingerprint"] == store.load_spec()["fingerprint"]
+    return told["digest"] == run["bundle_digest"] and run["data_fingerprint"] == processed.load_spec()["fingerprint"]
 
 
 def judged(
     client: Any, config: Config, version: Any, seen: champion.State
 ) -> tuple[list[gate.Condition], dict[str, Any]]:
     """The conditions and the report."""
-    settings, test = config.gate, records.held_out()
+    settings, test = config.gate, held_out.held_out()
     if seen.champion is None and not (settings.minimum or settings.over_baseline):
         raise Undecided(
             "a first champion needs absolute thresholds, and gate.minimum names no metric.\n"
@@ -159,7 +159,7 @@ def judged(
 
 def comparison(client: Any, settings: Gate, contest: Contest) -> tuple[list[gate.Condition], dict[str, Any]]:
     """Of challenger and champion, also on labels from use if enough of them were held back."""
-    held = records.held_back()
+    held = held_out.held_back()
     if held is None or len(held) < settings.least_rows:
         gain = gate.gain_of(settings, contest)
         found, facts = list(gate.against(settings, contest, gain)), {"comparison": gain, "data": {}}

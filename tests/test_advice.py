@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.faults.advice import SITUATIONS
-from pipeline.data import store
 from pipeline.project.errors import DataError, DiskError
 from pipeline.project.files import opening, require_writable
+from pipeline.store import processed
 from pipeline.training import run
 from tests.advice import listed
 from tests.conftest import REPOSITORY, lean
@@ -222,7 +222,7 @@ def test_a_damaged_fold_goes_and_nothing_else(tmp_path):
         folder.mkdir(parents=True)
         (folder / "spec.json").write_text('{"fingerprint": "other"}')
     with pytest.raises(DataError) as refused:
-        store.load_spec(fold)
+        processed.load_spec(fold)
     type_in(tmp_path, refused.value)
     assert not fold.exists()
     assert other.is_file()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.data import archives
+from pipeline.fetch import archives
 from pipeline.project.errors import DataError
 
 

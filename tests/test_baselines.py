@@ -9,12 +9,12 @@ import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from pipeline.data.records import HeldOut
 from pipeline.evaluation import classification, ease, paired, ranking, regression
 from pipeline.evaluation.baselines import MOST_CLASSES, baselines
 from pipeline.evaluation.beaten import beaten
 from pipeline.kinds.text import encoder as text
 from pipeline.project.terminal import loud
+from pipeline.store.held_out import HeldOut
 from tests.scoring import settings
 
 TASKS = {"classification": classification, "regression": regression, "ranking": ranking}

@@ -13,11 +13,11 @@ import torch
 import yaml
 
 from pipeline.config.data import MovielensData
-from pipeline.data import movielens
-from pipeline.data.splits import Fold, Prepared
+from pipeline.datasets import movielens
 from pipeline.kinds.behaviour import encoder as encoding
 from pipeline.models import behaviour as nets
 from pipeline.project.errors import ConfigError, DataError
+from pipeline.store.splits import Fold, Prepared
 from tests.conftest import REPOSITORY
 
 FILMS = b"item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n" + b"".join(

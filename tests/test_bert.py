@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from pipeline.data import texts
+from pipeline.datasets import texts
 from pipeline.kinds.text import encoder as encoding
 from pipeline.models import bert
 from pipeline.project.errors import ConfigError, DataError

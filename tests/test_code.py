@@ -148,7 +148,7 @@ def test_who_runs_again_for_whose_edit(house):
     assert changed(house, MLP, "evaluation/classification.py", edit) == {"evaluate"}
     assert "train" not in changed(house, MLP, "kinds/text/encoder.py", edit)
     assert changed(house, MLP, "serving/app.py", edit) <= {"feedback"}
-    assert "preprocess" in changed(house, MLP, "data/mnist.py", edit)
+    assert "preprocess" in changed(house, MLP, "datasets/mnist.py", edit)
 
 
 def test_the_digests_are_those_of_the_installed_package():

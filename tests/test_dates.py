@@ -7,13 +7,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.data.dates import form_of, order
-from pipeline.data.inference import infer
 from pipeline.exported import example
 from pipeline.kinds.table import cells
 from pipeline.kinds.table.encoder import encode
 from pipeline.kinds.table.input import Rows
+from pipeline.own_data.column_types import infer
 from pipeline.project.errors import DataError
+from pipeline.tables.dates import form_of, order
 from tests.test_table import COLUMNS, LINES, Prepare, column_of, csv, prepare  # noqa: F401 (a fixture)
 
 UTC = datetime.UTC

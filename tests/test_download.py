@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.data import web
+from pipeline.fetch import web
 from tests import digits
 from tests.conftest import Ratchet, use
 from tests.servers import IMAGES, Server, cut_always, cut_once, flip, well

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from safetensors.numpy import save
 
-from pipeline.data import folders, hub
+from pipeline.fetch import folders, hub
 from tests import digits
 from tests.conftest import Ratchet, use
 

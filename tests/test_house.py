@@ -21,14 +21,14 @@ HOMES = (
     "kinds",
     "config",
     "exported",
-    "data/pictures.py",
-    "data/movielens.py",
+    "datasets/pictures.py",
+    "datasets/movielens.py",
     "serving/documents.py",
     "serving/app.py",
 )
 TASK_HOMES = (
-    "tasks", "config", "exported", "init.py", "data/pictures.py", "data/movielens.py", "data/reviews.py",
-    "data/inference.py", "data/targets.py", "data/suspicions.py", "data/proposal.py", "data/picture_proposal.py",
+    "tasks", "config", "exported", "init.py", "datasets/pictures.py", "datasets/movielens.py", "datasets/reviews.py",
+    "own_data",
 )  # fmt: skip
 
 

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-from pipeline.data import records
-from pipeline.data.records import HeldOut
 from pipeline.kinds.encoding import encode
+from pipeline.store import held_out
+from pipeline.store.held_out import HeldOut
 from tests import digits, labelled, registered, runs, smoke
 
 PICTURES, DIGITS = digits.published()["train"]
@@ -43,7 +43,7 @@ def named(project: Path) -> dict[str, Any] | None:
 
 
 def held(project: Path) -> HeldOut:
-    return records.held_back(project / "data/processed")
+    return held_out.held_back(project / "data/processed")
 
 
 def test_train_gets_them_and_validation_and_test_stay_as_they_are(project):
@@ -164,7 +164,7 @@ def test_records_of_every_kind_are_encoded_as_ever(scenario, project, run, prepa
     smoke.lay(scenario, project, run)
     for verb in ("compose", "download", "preprocess"):
         run(verb)
-    test, kind = records.held_out(project / "data/processed"), spec(project)["kind"]
+    test, kind = held_out.held_out(project / "data/processed"), spec(project)["kind"]
     seen = test.records.to_dicts() if isinstance(test.records, pl.DataFrame) else test.records
     if kind == "text":
         seen = [row["text"] for row in seen]

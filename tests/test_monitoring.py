@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 import yaml
 
-from pipeline.data import records
 from pipeline.monitoring import comparing, features
 from pipeline.monitoring.live import wilson
+from pipeline.store import held_out
 from tests import digits, labelled, registered, runs, smoke, texts
 
 ENCODER = {"kind": "image", "task": "classification", "shape": [1, 28, 28]}
@@ -145,7 +145,7 @@ def test_other_kinds_are_compared_too(scenario, made: Callable, project, run):
     smoke.lay(scenario, project, run)
     for verb in ("compose", "download", "preprocess"):
         run(verb)
-    held = records.held_out(project / "data/processed")
+    held = held_out.held_out(project / "data/processed")
     rows = held.records.to_dicts() if isinstance(held.records, pl.DataFrame) else held.records
     encoder = json.loads((project / "data/processed/encoder.json").read_text())
     if scenario == "table_dnn":

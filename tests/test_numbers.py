@@ -8,11 +8,11 @@ import polars as pl
 import pytest
 import yaml
 
-from pipeline.data.inference import infer
-from pipeline.data.proposal import prepare_defaults
 from pipeline.kinds.table import numerals
 from pipeline.kinds.table.cells import read, read_frame
 from pipeline.kinds.table.encoder import encode
+from pipeline.own_data.column_types import infer
+from pipeline.own_data.table_settings import prepare_defaults
 
 READ = [
     ("1.234,5", "4273,73", 4273.73),

@@ -13,9 +13,9 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-from pipeline.data import records
 from pipeline.evaluation import paired
 from pipeline.models.bundle import Bundle
+from pipeline.store import held_out
 from tests import runs, smoke
 from tests.conftest import Ratchet
 
@@ -61,7 +61,7 @@ def test_a_table_of_ones_own_from_init_to_predictions(project: Path, run: Callab
     assert 0 < gain < metrics["baseline/mean/rmse"] - metrics["test/rmse"]
     towns = pl.read_csv(project / "reports/slices.csv")["value"].to_list()
     assert sorted(towns) == ['\'=the "old" town', "Zürich", "北京"]  # a spreadsheet would run it otherwise
-    asked = records.held_out(project / "data/processed")
+    asked = held_out.held_out(project / "data/processed")
     for score in ("mae", "rmse"):
         by_row = paired.by_row(Bundle.load(project / "models/bundle"), asked, score).mean()
         assert paired.value(by_row, score) == pytest.approx(metrics[f"test/{score}"], rel=1e-6)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.data import unpickle
+from pipeline.fetch import unpickle
 from pipeline.project.errors import DataError
 from tests import digits
 from tests.conftest import Ratchet, use

@@ -18,15 +18,16 @@ import yaml
 from PIL import Image
 
 from pipeline.config.data import ImagesData
-from pipeline.data import images, picture_proposal
-from pipeline.data.splits import Prepared, counts
+from pipeline.datasets import images
 from pipeline.kinds.bodies import Limits
 from pipeline.kinds.encoding import encode
 from pipeline.kinds.image import picture
 from pipeline.kinds.image.input import Pictures
 from pipeline.models import network
 from pipeline.models.bundle import Bundle
+from pipeline.own_data import image_settings
 from pipeline.project.errors import DataError
+from pipeline.store.splits import Prepared, counts
 from tests.conftest import REPOSITORY
 
 SHADES = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -207,7 +208,7 @@ def odd(folder: Path) -> Path:
 
 def test_after_init_preprocess_goes_on_and_both_say_what_was_set_apart(tmp_path: Path) -> None:
     folder = odd(tmp_path / "pets")
-    proposed = picture_proposal.of_images(folder, "pets")
+    proposed = image_settings.of_images(folder, "pets")
     for said in (
         "pets: 34 files = 23 pictures + 11 set apart",
         "5 × the same picture as another, such as",
@@ -234,7 +235,7 @@ def test_after_init_preprocess_goes_on_and_both_say_what_was_set_apart(tmp_path:
 
 def test_every_row_is_the_picture_of_its_file(tmp_path: Path) -> None:
     folder = odd(tmp_path / "pets")
-    proposed = picture_proposal.of_images(folder, "pets")
+    proposed = image_settings.of_images(folder, "pets")
     done = prepared(folder, proposed.params)
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     for split in done.splits.values():
@@ -257,7 +258,7 @@ def test_every_row_is_the_picture_of_its_file(tmp_path: Path) -> None:
     ],
 )
 def test_init_says_the_size_and_why(tmp_path: Path, side: int, size: list[int], words: list[str]) -> None:
-    proposed = picture_proposal.of_images(lay(tmp_path / "pets", {"cat": 3, "dog": 4}, side), "pets")
+    proposed = image_settings.of_images(lay(tmp_path / "pets", {"cat": 3, "dog": 4}, side), "pets")
     assert proposed.params["data"]["prepare"] == {"size": size, "channels": 3}
     assert all(word in proposed.shown for word in ["sizes: 7 pictures looked at", *words])
     assert ("at most 64 pixels a side" in proposed.shown) == (side > 64)
@@ -268,7 +269,7 @@ def test_init_says_that_it_met_transparent_and_deep_pictures(tmp_path: Path) -> 
     folder = lay(tmp_path / "pets", {"cat": 4, "dog": 4})
     (folder / "cat/clear.png").write_bytes(TRANSPARENT["palette with alphas"]())
     (folder / "cat/deep.png").write_bytes(DEPTHS["16 bits, PNG"]())
-    shown = picture_proposal.of_images(folder, "pets").shown
+    shown = image_settings.of_images(folder, "pets").shown
     assert "1 pictures have transparent parts, or room for them: they are laid on white" in shown
     assert "1 pictures have more than 8 bits for a shade: they are scaled to 8 by their depth" in shown
     assert prepared(folder, {"data": {"source": source(folder), "prepare": {"background": [0, 0, 0]}}}).encoder[
@@ -283,12 +284,12 @@ def source(folder: Path) -> dict[str, Any]:
 def test_of_many_pictures_a_sample_is_decoded_and_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = lay(tmp_path / "pets", {"cat": 20, "dog": 20})
     shutil.copy(folder / "cat/00.png", folder / "dog/zz.png")  # known by the sums of the files
-    monkeypatch.setattr(picture_proposal, "DECODED", 10 * 16 * 16)
-    proposed = picture_proposal.of_images(folder, "pets")
+    monkeypatch.setattr(image_settings, "DECODED", 10 * 16 * 16)
+    proposed = image_settings.of_images(folder, "pets")
     assert "only 10 of 41 files were looked at to the last pixel: preprocess may find more" in proposed.shown
     assert "1 × the same picture as one of another class" in proposed.shown
-    monkeypatch.setattr(picture_proposal, "LOOKED_AT", 10)
-    assert "10 of 41 pictures looked at" in picture_proposal.of_images(folder, "pets").shown
+    monkeypatch.setattr(image_settings, "LOOKED_AT", 10)
+    assert "10 of 41 pictures looked at" in image_settings.of_images(folder, "pets").shown
 
 
 def test_two_classes_of_three_usable_pictures_are_needed(tmp_path: Path) -> None:
@@ -297,7 +298,7 @@ def test_two_classes_of_three_usable_pictures_are_needed(tmp_path: Path) -> None
     with pytest.raises(
         DataError, match=r"at least 3 usable pictures for each of 2 classes.*found cat: 5, dog: 3"
     ) as init:
-        picture_proposal.of_images(folder, "pets")
+        image_settings.of_images(folder, "pets")
     assert "its class has 2 usable pictures; 3 are needed" in str(init.value)
     with pytest.raises(DataError, match="has 1 classes of 3 usable pictures or more"):
         prepared(folder, {"data": {"source": source(folder), "prepare": {"size": [16, 16]}}})

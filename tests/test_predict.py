@@ -12,10 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.data import batches
 from pipeline.kinds.encoding import encode_usable
 from pipeline.models.bundle import Bundle
 from pipeline.project.spreadsheets import guarded, unguarded
+from pipeline.tables import batches
 from tests import untrained
 from tests.conftest import Ratchet
 from tests.test_serving_forms import COLUMNS, LINES

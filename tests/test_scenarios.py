@@ -14,12 +14,12 @@ import pytest
 import yaml
 
 from pipeline.config import lock
-from pipeline.data import records
 from pipeline.evaluation import paired
 from pipeline.kinds import kind as kinds
 from pipeline.models.bundle import Bundle
 from pipeline.project.code import STAGES as STAGES_WITH_CODE
 from pipeline.project.code import sources
+from pipeline.store import held_out
 from pipeline.tasks import task as tasks
 from tests import smoke
 
@@ -60,7 +60,7 @@ def test_every_scenario_from_raw_files_to_a_champion_that_predicts(
 
     # the gate, which asks for the user's own records, finds what evaluate found in the encoded ones
     by_row = {"classification": "accuracy", "regression": "mae", "ranking": "hr_10"}[task]
-    gates = paired.by_row(bundle, records.held_out(project / "data/processed"), by_row).mean()
+    gates = paired.by_row(bundle, held_out.held_out(project / "data/processed"), by_row).mean()
     assert gates == pytest.approx(metrics[f"test/{by_row}"], rel=1e-6)
 
     # the registered model takes the user's own records, and answers as the bundle does

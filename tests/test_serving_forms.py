@@ -20,7 +20,7 @@ from PIL import Image
 from pydantic.json_schema import models_json_schema
 
 from pipeline.config.data import MnistData
-from pipeline.data import mnist, table
+from pipeline.datasets import mnist, table
 from pipeline.kinds.bodies import Limits, parsed
 from pipeline.kinds.encoding import encode
 from pipeline.serving.forms import Form, Invalid

@@ -8,10 +8,10 @@ import pytest
 from scipy import stats
 
 from pipeline.config.schema import Gate
-from pipeline.data.records import HeldOut
 from pipeline.evaluation.statistics import bootstrap, interval, p_value
 from pipeline.registry import gate, use
 from pipeline.registry.contest import Contest, Measured
+from pipeline.store.held_out import HeldOut
 
 SETTINGS = Gate(
     name="classification",

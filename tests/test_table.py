@@ -16,15 +16,15 @@ import torch
 import yaml
 
 from pipeline.config.data import TableData
-from pipeline.data import table
-from pipeline.data.assignment import assign
-from pipeline.data.inference import infer
-from pipeline.data.sniffing import format_of
-from pipeline.data.splits import Fold, Prepared
+from pipeline.datasets import table
 from pipeline.kinds.table.encoder import decode, encode
 from pipeline.models.table import build
+from pipeline.own_data.column_types import infer
 from pipeline.project.errors import DataError
 from pipeline.project.files import sha256
+from pipeline.store.assignment import assign
+from pipeline.store.splits import Fold, Prepared
+from pipeline.tables.sniffing import format_of
 from tests.conftest import REPOSITORY
 
 ROWS = 60

@@ -16,10 +16,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.data.inference import infer
-from pipeline.data.reading import RAGGED, Table, open_table, ragged
-from pipeline.data.sniffing import look
+from pipeline.own_data.column_types import infer
 from pipeline.project.errors import DataError
+from pipeline.tables.reading import RAGGED, Table, open_table, ragged
+from pipeline.tables.sniffing import look
 from tests.conftest import Ratchet
 from tests.test_table import HEADER, LINES, Prepare, csv, every, prepare  # noqa: F401 (a fixture)
 

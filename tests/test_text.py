@@ -14,10 +14,11 @@ import yaml
 from tokenizers import Tokenizer, models
 
 from pipeline.config.data import ReviewsData, TextData
-from pipeline.data import records, reviews, store, text, texts, vocabulary
-from pipeline.data.splits import Fold, Prepared
+from pipeline.datasets import reviews, text, texts, vocabulary
 from pipeline.kinds.text import encoder as encoding
 from pipeline.project.errors import ConfigError, DataError
+from pipeline.store import held_out, processed
+from pipeline.store.splits import Fold, Prepared
 from tests import texts as tiny
 from tests.conftest import REPOSITORY
 
@@ -237,13 +238,13 @@ def test_init_says_which_letters_the_english_encoder_does_not_know(tmp_path: Pat
 
 def test_the_raw_texts_of_train_and_test_are_kept(raw: Path) -> None:
     done = of_table(raw, table())
-    spec = store.write(done, {}, raw / "processed")
-    train, tests = records.texts(done.encoder, spec, raw / "processed")
+    spec = processed.write(done, {}, raw / "processed")
+    train, tests = held_out.texts(done.encoder, spec, raw / "processed")
     all_texts = [words for words, _ in tiny.sentences()]
     assert train == {row: all_texts[row] for row in done.splits["train"].rows.tolist()}
     assert tests == [all_texts[row] for row in done.splits["test"].rows.tolist()]
-    older = spec | {"files": {name: sums for name, sums in spec["files"].items() if name != records.TRAIN}}
-    assert records.texts(done.encoder, older, raw / "processed") is None
+    older = spec | {"files": {name: sums for name, sums in spec["files"].items() if name != held_out.TRAIN}}
+    assert held_out.texts(done.encoder, older, raw / "processed") is None
 
 
 def test_rows_that_can_not_be_used_are_set_apart_whole(raw: Path) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import psutil
 
-from pipeline.data import store
 from pipeline.diagnosis.finding import Finding, Look, held, note, ok, problem, refused, size
 from pipeline.project import paths
 from pipeline.project.errors import DataError
 from pipeline.project.files import digest, quoted, read_json, sha256
+from pipeline.store import processed
 from pipeline.tracking import journal
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "bundle.json"  # as in models/bundle.py, which imports torch
@@ -19,7 +19,7 @@ SHOWN = 8  # paths in one line to type
 TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")  # of files.write_atomically: the process's id
 
 
-def processed(look: Look) -> Iterator[Finding]:
+def processed_data(look: Look) -> Iterator[Finding]:
     if not paths.PROCESSED.is_dir():
         yield note(str(paths.PROCESSED), "is not here yet", "dvc repro preprocess")
         return
@@ -33,12 +33,12 @@ def processed(look: Look) -> Iterator[Finding]:
 
 def verified(folder: Path, look: Look) -> str:
     """The fingerprint of a folder that preprocess wrote; DataError if any of its files is not what it was."""
-    spec = store.load_spec(folder)
-    sums = {store.ENCODER: spec["encoder_sha256"], **spec["files"]}
-    sums |= {store.tensors(name): split["sha256"] for name, split in spec["splits"].items()}
+    spec = processed.load_spec(folder)
+    sums = {processed.ENCODER: spec["encoder_sha256"], **spec["files"]}
+    sums |= {processed.tensors(name): split["sha256"] for name, split in spec["splits"].items()}
     for name, wanted in sums.items():
         if look.may_hash(folder / name):
-            store.verify(folder / name, wanted)
+            processed.verify(folder / name, wanted)
     return spec["fingerprint"]
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.data.records import HeldOut
 from pipeline.kinds.encoding import encode
 from pipeline.kinds.kind import of
 from pipeline.models.bundle import Bundle
+from pipeline.store.held_out import HeldOut
 from pipeline.tasks import task as tasks
 
 BATCH = 2000

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from pipeline.config.schema import Config
-from pipeline.data import store as data
 from pipeline.kinds.encoding import encode, raw
 from pipeline.kinds.kind import of
 from pipeline.models.bundle import Bundle
@@ -18,6 +17,7 @@ from pipeline.monitoring.comparing import Compared, compared
 from pipeline.project import paths
 from pipeline.project.errors import DataError
 from pipeline.serving.store import Prediction, Store
+from pipeline.store import processed as data
 from pipeline.tasks import task as tasks
 
 LIVE, REFERENCE, ANSWERED = 10_000, 20_000, 2_000  # rows at most: of use, of train, and those that the model is asked

@@ -8,7 +8,7 @@ import polars as pl
 
 from pipeline.config.checking import flatten
 from pipeline.config.schema import HASHED, Config
-from pipeline.data import vocabulary
+from pipeline.datasets import vocabulary
 from pipeline.evaluation.beaten import beaten
 from pipeline.evaluation.intervals import intervals
 from pipeline.project import paths

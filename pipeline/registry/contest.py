@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data.records import HeldOut
 from pipeline.evaluation import paired
 from pipeline.evaluation.names import is_of_class, of_class
 from pipeline.kinds.kind import of
 from pipeline.models.bundle import Bundle
 from pipeline.registry import versions
 from pipeline.registry.origin import found_run
+from pipeline.store.held_out import HeldOut
 
 WARM, TIMED = 10, 200  # single records
 LONGEST = 2.0  # seconds that they may take

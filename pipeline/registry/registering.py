@@ -6,7 +6,6 @@ from typing import Any
 from filelock import FileLock
 
 from pipeline.config.schema import Config
-from pipeline.data import store
 from pipeline.evaluation import values
 from pipeline.models.bundle import Bundle
 from pipeline.project import paths
@@ -15,6 +14,7 @@ from pipeline.project.files import read_json, write_text
 from pipeline.registry import logged, origin, pages, versions
 from pipeline.registry.aliases import CHALLENGER, CHAMPION, by_alias, point
 from pipeline.registry.card import Champion, card
+from pipeline.store import processed
 from pipeline.tracking import mlflow_store, sync
 from pipeline.tracking.journal import Journal
 
@@ -64,7 +64,7 @@ def make(
     @cache
     def parts() -> tuple[Any, dict[str, str], str]:
         """The model as MLflow logged it, and its version's tags and description: kept if the version is tried again."""
-        spec = store.load_spec()
+        spec = processed.load_spec()
         summary = {key: f"{value:.6g}" for key, value in metrics.items() if values.is_headline(key)}
         tags = origin.tags(config, bundle.digest, run, spec) | summary
         settings = origin.stored_settings(client, mlflow_id) or config.model_dump(mode="json")

@@ -13,10 +13,10 @@ from typing import Any
 import psutil
 import yaml
 
-from pipeline.data.feedback import FILE
 from pipeline.project import paths
 from pipeline.project.errors import RatchetError
 from pipeline.project.secrets import redact
+from pipeline.store.labels import FILE
 from pipeline.tracking.lineage import GitError, ask_git, git, in_short
 
 STAGES = ("preprocess", "train", "evaluate")

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.schema import Gate
-from pipeline.data import store
-from pipeline.data.records import HeldOut
 from pipeline.evaluation import paired
 from pipeline.evaluation.statistics import bootstrap
 from pipeline.registry.contest import Measured, asked
 from pipeline.registry.gate import Condition
+from pipeline.store import processed
+from pipeline.store.held_out import HeldOut
 from pipeline.tasks.metrics import sign
 from pipeline.tasks.task import by_name
 
@@ -28,7 +28,7 @@ def certain_gain(gate: Gate, client: Any, challenger: Measured, test: HeldOut) -
     task = by_name(challenger.task)
     metric, name = "rmse" if task.numeric else gate.metric, task.constant
     own = challenger if metric == gate.metric else asked(client, challenger, test, metric)
-    spec, encoder = store.load_spec(), store.load_encoder()
+    spec, encoder = processed.load_spec(), processed.load_encoder()
     other = paired.trivial(test, encoder, spec["splits"]["train"].get("per_class", []), metric)
     values, way = np.stack([own.values, other], axis=1), sign(metric)
     found = paired.value(values.mean(axis=0), metric)

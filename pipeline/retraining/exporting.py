@@ -8,11 +8,11 @@ from pathlib import Path
 import polars as pl
 
 from pipeline.config.schema import Config, Labels
-from pipeline.data.feedback import COLUMNS, FILE
 from pipeline.project import paths
 from pipeline.project.errors import DataError
 from pipeline.project.files import sha256, write_atomically, write_text
 from pipeline.serving.store import Labelled, Store
+from pipeline.store.labels import COLUMNS, FILE
 
 
 def chosen(config: Config, store: Store, after: int = 0) -> Iterator[Labelled]:

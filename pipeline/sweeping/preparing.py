@@ -15,9 +15,9 @@ from pipeline.config.checking import flatten, names, report
 from pipeline.config.combinations import task_of
 from pipeline.config.composition import compose, options
 from pipeline.config.schema import Config
-from pipeline.data import store
 from pipeline.project import paths
 from pipeline.project.errors import ConfigError
+from pipeline.store import processed
 from pipeline.sweeping import settings as sweeps
 from pipeline.sweeping import spacefile
 from pipeline.sweeping.settings import SweepSettings
@@ -63,7 +63,7 @@ def prepared(arguments: Sequence[str]) -> Sweep:
     trials = settings.n_trials or (len(points) if points else DEFAULT_TRIALS)
     trials = min(trials, len(points)) if points else trials
     epochs = longest(dimensions, fixed, settings)
-    spec = store.load_spec(paths.PROCESSED)
+    spec = processed.load_spec(paths.PROCESSED)
     search = Search(sampler, settings.pruner, objectives, settings.seed, epochs or base.training.max_epochs, trials)
     about = {
         "scenario": base.scenario,

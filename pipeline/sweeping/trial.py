@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load_file
 
 from pipeline.config.schema import Config
-from pipeline.data import store
 from pipeline.models.network import build
 from pipeline.project.errors import RatchetError
 from pipeline.project.files import read_json
 from pipeline.project.processes import end_with
 from pipeline.project.secrets import redact
+from pipeline.store import processed
 from pipeline.sweeping.process import Outcome, Task
 from pipeline.training import folds, run
 from pipeline.training.channel import Watcher
@@ -93,7 +93,7 @@ def measured(objectives: tuple[str, ...], config: Config, data: Data, weights: P
     if "latency_ms" in objectives:
         network = build(config.model.model_dump(), data.encoder, config.loss.name)
         network.load_state_dict(state)
-        row = store.load_split("val", data.spec, data.folder)["inputs"][:1]
+        row = processed.load_split("val", data.spec, data.folder)["inputs"][:1]
         found["latency_ms"] = latency(network.eval(), row)
     return found
 

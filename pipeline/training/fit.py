@@ -15,9 +15,9 @@ from pytorch_lightning.callbacks import EarlyStopping, TQDMProgressBar
 from safetensors.torch import load_file
 
 from pipeline.config.schema import Config
-from pipeline.data import store
 from pipeline.models.network import build, rows_at_once
 from pipeline.project.errors import TrainingError
+from pipeline.store import processed
 from pipeline.tracking.journal import Journal
 from pipeline.tracking.system import sampled
 from pipeline.training import parallel
@@ -46,9 +46,9 @@ def fit(
     # Deterministic torch fills each new tensor with NaN, lest something unset be read: nothing here reads such
     torch.utils.deterministic.fill_uninitialized_memory = False
     device = prepare_device(config)
-    spec, encoder = store.load_spec(data), store.load_encoder(data)
+    spec, encoder = processed.load_spec(data), processed.load_encoder(data)
     pl.seed_everything(config.seed, verbose=False)
-    train, val = (on_device(store.load_split(split, spec, data), device) for split in ("train", "val"))
+    train, val = (on_device(processed.load_split(split, spec, data), device) for split in ("train", "val"))
     training = config.training
     task = build_task(config, spec, encoder, data, device)
     recorder = Recorder(folder, journal, training, config.tracking.log_every_steps)
@@ -76,7 +76,7 @@ def fit(
 
 def build_task(config: Config, spec: dict[str, Any], encoder: dict[str, Any], data: Path, device: torch.device) -> Task:
     network = build(config.model.model_dump(), encoder, config.loss.name)
-    if (pretrained := store.file(PRETRAINED, spec, data)) is not None:
+    if (pretrained := processed.file(PRETRAINED, spec, data)) is not None:
         network.net.load_pretrained(load_file(pretrained))
     about = spec["splits"]["train"]
     objective = Objective(config, encoder, about.get("per_class", []))

@@ -9,10 +9,10 @@ import subprocess
 from typing import Any
 
 from pipeline.config.schema import Config
-from pipeline.data.preparing import prepare
-from pipeline.data.splits import Fold
 from pipeline.project import paths
 from pipeline.project.files import write_json
+from pipeline.store.preparing import prepare
+from pipeline.store.splits import Fold
 from pipeline.tracking import sync
 from pipeline.tracking.journal import Journal
 from pipeline.training import run

@@ -8,10 +8,10 @@ from typing import Any
 from safetensors.torch import load_file
 
 from pipeline.config.schema import Config
-from pipeline.data import store
 from pipeline.models import bundle
 from pipeline.project import paths
 from pipeline.project.files import write_json
+from pipeline.store import processed
 from pipeline.tracking import sync
 from pipeline.tracking.journal import Journal
 from pipeline.training import launch, run
@@ -28,7 +28,7 @@ class Data:
 
     @classmethod
     def load(cls, folder: Path = paths.PROCESSED) -> "Data":
-        return cls(folder, store.load_spec(folder), store.load_encoder(folder))
+        return cls(folder, processed.load_spec(folder), processed.load_encoder(folder))
 
 
 @dataclass(frozen=True)
