@@ -6,17 +6,18 @@ side; `dvc exp show` lists what DVC ran; `ratchet ui` opens MLflow, which has th
 
 import argparse
 import dataclasses
+import sys
 import time
 from typing import Any
 
 from pipeline.project.errors import DataError
 from pipeline.project.tables import duration, number, table
-from pipeline.tracking.recorded import Recorded, as_json, begun, read, state
+from pipeline.tracking.recorded import Recorded, as_json, begun, read, state, unreadable
 
 NEWEST = 20
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         "ratchet runs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -37,6 +38,10 @@ def main(arguments: list[str]) -> None:
             print(f"{len(shown)} of {len(known)} runs, the newest. For the others, type: ratchet runs{study} --all")
     else:
         print("no run has a journal yet.\nType: dvc repro   (or: ratchet train)")
+    newer = unreadable()
+    for error in newer:
+        print(f"ratchet runs: error: {error}", file=sys.stderr)
+    return int(bool(newer))
 
 
 def of_study(name: str) -> list[Recorded]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.project.errors import RegistryError
 from pipeline.project.secrets import redact
-from pipeline.tracking import family, journal, mlflow_store, sync
+from pipeline.tracking import family, journal, lines, mlflow_store, sync
 
 SHOWN = 10  # of what a server refuses, for each run
 PATIENCE = 20.0  # seconds that a background sync goes on trying after its run has ended
@@ -32,6 +32,13 @@ def main(arguments: list[str]) -> int:
 
 def ship_all() -> int:
     runs = sync.run_ids()
+    newer = {run_id: error for run_id in runs if (error := lines.refusal(run_id)) is not None}
+    for run_id, error in newer.items():
+        print(f"run {run_id[:12]}: {redact(str(error))}", file=sys.stderr)
+    return max(int(bool(newer)), ship_runs([run_id for run_id in runs if run_id not in newer]))
+
+
+def ship_runs(runs: list[str]) -> int:
     for run_id in runs:
         journal.close_if_dead(run_id)
     try:
