@@ -25,6 +25,7 @@ from pipeline.project.errors import DataError
 FORMAT = 1
 BLOCK = 1 << 16  # bytes read at once from a journal's end
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+NONE: dict[str, Any] = {}
 encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -151,6 +152,11 @@ def after_header(file: BinaryIO) -> int:
     )
 
 
+def run_ids() -> list[str]:
+    """Of all that have a journal, in no order."""
+    return [file.parent.name for file in paths.state("journal").glob("*/journal.jsonl")]
+
+
 def refusal(run_id: str) -> DataError | None:
     """What is to be said of a journal that only another version of Ratchet can read."""
     try:
@@ -179,10 +185,13 @@ def json_value(line: bytes) -> Any:  # whatever JSON may hold
 
 
 def parsed(line: bytes) -> Line:
-    value = json_value(line)
+    try:
+        value = from_json(line, cache_strings="keys")
+    except ValueError:
+        value = json_value(line)
     try:
         FIELDS[value["kind"]](value)
-        if isinstance(value.get("values", {}), dict):
+        if type(value.get("values", NONE)) is dict:
             return cast(Line, value)
     except (KeyError, TypeError):
         pass

@@ -6,15 +6,15 @@ import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import yaml
 
-from pipeline.project import paths
 from pipeline.project.errors import DataError
 from pipeline.tasks.metrics import sign
 from pipeline.tracking.journal import close_if_dead
-from pipeline.tracking.lines import Line, MetricsLine, StatusLine, beginning, folder, lines, refusal
+from pipeline.tracking.lines import MetricsLine, StatusLine, beginning, folder, lines, refusal, run_ids
 
 SHORT = 12  # characters of a run's id that are shown
 FEWEST = 4  # of them that name it
@@ -82,25 +82,22 @@ class Recorded:
 
 
 def begun() -> list[Recorded]:
-    """Every run that has a journal, the newest first: what its first line says. `unreadable` tells of the others."""
-    found = []
-    for run_id in here():
+    """Every run that has a journal, the newest first: what its first line says."""
+    return looked_at()[0]
+
+
+def looked_at() -> tuple[list[Recorded], list[DataError]]:
+    """The same, and what is to be said of each journal that only another version of Ratchet can read."""
+    found, newer = [], []
+    for run_id in run_ids():
         try:
             line = beginning(run_id)
-        except DataError:
+        except DataError as error:
+            newer.append(error)
             continue
         if line is not None:  # else it was killed before its first line: `ratchet doctor` says so
             found.append(Recorded(run_id, line["name"], line["experiment"], line.get("parent"), line["time"]))
-    return sorted(found, key=lambda run: run.start, reverse=True)
-
-
-def here() -> list[str]:
-    return [file.parent.name for file in paths.state("journal").glob("*/journal.jsonl")]
-
-
-def unreadable() -> list[DataError]:
-    """What is to be said of each journal that only another version of Ratchet can read."""
-    return [error for run_id in sorted(here()) if (error := refusal(run_id)) is not None]
+    return sorted(found, key=lambda run: run.start, reverse=True), sorted(newer, key=str)
 
 
 def read(run: Recorded) -> Recorded:
@@ -117,12 +114,17 @@ def follow(run: Recorded) -> Recorded:
     running: int | None = None  # since when
     points: MetricsLine | None = None  # the latest of them
     for line, _ in lines(run.run_id):
-        if line["kind"] == "metrics":
-            points = line
         if line["kind"] == "status":
             running = clocked(told, line, running, points)
-        else:
-            noted(told, line)
+        elif line["kind"] == "metrics":
+            points = line
+            for name, value in line["values"].items():
+                if of_the_whole(name):
+                    told.epochs.setdefault(name, {})[line["step"]] = value
+        elif line["kind"] == "tags":
+            told.tags |= line["values"]
+        elif line["kind"] == "params":
+            told.monitor = line["values"].get("training.monitor", told.monitor)
     if running is not None:
         told.seconds += time.time() - running / 1000
     return told
@@ -141,15 +143,10 @@ def clocked(told: Recorded, line: StatusLine, running: int | None, points: Metri
     return None
 
 
-def noted(told: Recorded, line: Line) -> None:
-    if line["kind"] == "tags":
-        told.tags |= line["values"]
-    elif line["kind"] == "params":
-        told.monitor = line["values"].get("training.monitor", told.monitor)
-    elif line["kind"] == "metrics":
-        for name, value in line["values"].items():
-            if not name.startswith(APART) and (name.count("/") < 2 or name[:3] == "cv/"):
-                told.epochs.setdefault(name, {})[line["step"]] = value
+@cache
+def of_the_whole(name: str) -> bool:
+    """Whether a metric says something of a run as a whole; most points are of single steps."""
+    return not name.startswith(APART) and (name.count("/") < 2 or name[:3] == "cv/")
 
 
 def state(run: Recorded) -> str:
@@ -166,7 +163,7 @@ def found(given: str, runs: Iterable[Recorded]) -> Recorded:
     if len(same) == 1:
         return same[0]
     if not same and len(given) >= FEWEST:
-        for run_id in here():
+        for run_id in run_ids():
             if run_id.startswith(given) and (newer := refusal(run_id)) is not None:
                 raise newer
     if same:

@@ -14,7 +14,6 @@ from typing import Any, TypedDict, cast
 
 from filelock import FileLock, Timeout
 
-from pipeline.project import paths
 from pipeline.project.errors import DataError, RegistryError
 from pipeline.project.files import quoted, read_json, write_json, write_text
 from pipeline.project.secrets import redact
@@ -35,8 +34,7 @@ class Shipped(TypedDict):
 
 def run_ids() -> list[str]:
     """Runs that have a journal, oldest first."""
-    files = paths.state("journal").glob("*/journal.jsonl")
-    return [file.parent.name for file in sorted(files, key=lambda file: file.stat().st_ctime_ns)]
+    return sorted(lines.run_ids(), key=lambda run_id: lines.journal_file(run_id).stat().st_ctime_ns)
 
 
 def beside(run_id: str, name: str) -> Path:
