@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 from pipeline.project.errors import DataError
+from pipeline.project.secrets import redact
 from pipeline.project.tables import duration, number, table
 from pipeline.tracking.recorded import Recorded, as_json, looked_at, read, state
 
@@ -40,7 +41,7 @@ def main(arguments: list[str]) -> int:
     else:
         print("no run has a journal yet.\nType: dvc repro   (or: ratchet train)")
     for error in newer:
-        print(f"ratchet runs: error: {error}", file=sys.stderr)
+        print(f"ratchet runs: error: {redact(str(error))}", file=sys.stderr)
     return int(bool(newer))
 
 

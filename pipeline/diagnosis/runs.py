@@ -6,7 +6,7 @@ from pipeline.diagnosis.finding import Finding, Look, held, note, ok, problem, r
 from pipeline.project.errors import DataError
 from pipeline.project.files import quoted
 from pipeline.tracking import journal, mlflow_store, sync
-from pipeline.tracking.lines import beginning, journal_file, lines, refusal, status
+from pipeline.tracking.lines import beginning, folder, journal_file, lines, refusal, status
 
 
 def runs(look: Look) -> Iterator[Finding]:
@@ -36,7 +36,7 @@ def runs(look: Look) -> Iterator[Finding]:
 
 
 def writing(run_id: str) -> bool:
-    return any(held(journal.folder(run_id) / lock) for lock in (journal.WRITER, journal.BORROWER))
+    return any(held(folder(run_id) / lock) for lock in (journal.WRITER, journal.BORROWER))
 
 
 def without_a_run(run_id: str) -> Finding:
@@ -45,7 +45,7 @@ def without_a_run(run_id: str) -> Finding:
         text = f"run {run_id[:12]}: the line of its journal that names the run is damaged, so it can't be shipped"
         return problem("journals", text, f"less {quoted(journal_file(run_id))}   (mend it as that of other runs)")
     text = f"run {run_id[:12]}: its process was killed before the journal's first line"
-    return problem("journals", text, f"rm -r {quoted(journal.folder(run_id))}")
+    return problem("journals", text, f"rm -r {quoted(folder(run_id))}")
 
 
 def set_aside(run_id: str) -> Iterator[Finding]:

@@ -4,9 +4,9 @@ from typing import Any
 
 from pipeline.sweeping.process import Membership, Outcome
 from pipeline.tracking.journal import Journal, close_if_dead
-from pipeline.tracking.lines import journal_file
+from pipeline.tracking.lines import Status, journal_file
 
-STATUSES = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}  # MLflow's
+STATUSES: dict[str, Status] = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}  # MLflow's
 
 
 def record(outcome: Outcome, name: str, member: Membership, settings: dict[str, Any]) -> None:
