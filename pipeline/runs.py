@@ -6,17 +6,19 @@ side; `dvc exp show` lists what DVC ran; `ratchet ui` opens MLflow, which has th
 
 import argparse
 import dataclasses
+import sys
 import time
 from typing import Any
 
 from pipeline.project.errors import DataError
+from pipeline.project.secrets import redact
 from pipeline.project.tables import duration, number, table
-from pipeline.tracking.recorded import Recorded, as_json, begun, read, state
+from pipeline.tracking.recorded import Recorded, as_json, looked_at, read, state
 
 NEWEST = 20
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         "ratchet runs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -26,7 +28,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--json", action="store_true", help="for scripts: a list of runs")
     options = parser.parse_args(arguments)
 
-    known = of_study(options.study) if options.study else begun()
+    every, newer = looked_at()
+    known = of_study(options.study, every) if options.study else every
     shown = [read(run) for run in (known if options.all else known[: max(0, options.last)])]
     if options.json:
         print(as_json([described(run) for run in shown]))
@@ -37,11 +40,14 @@ def main(arguments: list[str]) -> None:
             print(f"{len(shown)} of {len(known)} runs, the newest. For the others, type: ratchet runs{study} --all")
     else:
         print("no run has a journal yet.\nType: dvc repro   (or: ratchet train)")
+    for error in newer:
+        print(f"ratchet runs: error: {redact(str(error))}", file=sys.stderr)
+    return int(bool(newer))
 
 
-def of_study(name: str) -> list[Recorded]:
+def of_study(name: str, every: list[Recorded]) -> list[Recorded]:
     """Its trials' runs and the one that is their parent; DataError names the studies that there are."""
-    told = [read(run) for run in begun()]
+    told = [read(run) for run in every]
     parents = {run.parent for run in told if run.tags.get("sweep.study") == name}
     runs = [run for run in told if run.run_id in parents or run.tags.get("sweep.study") == name]
     if not runs:

@@ -7,7 +7,8 @@ from typing import Any
 
 from pipeline.project.errors import RegistryError
 from pipeline.project.secrets import redact
-from pipeline.tracking import family, journal, mlflow_store, sync
+from pipeline.tracking import family, journal, lines, mlflow_store, sync
+from pipeline.tracking.lines import Line
 
 SHOWN = 10  # of what a server refuses, for each run
 PATIENCE = 20.0  # seconds that a background sync goes on trying after its run has ended
@@ -32,6 +33,13 @@ def main(arguments: list[str]) -> int:
 
 def ship_all() -> int:
     runs = sync.run_ids()
+    newer = {run_id: error for run_id in runs if (error := lines.refusal(run_id)) is not None}
+    for run_id, error in newer.items():
+        print(f"run {run_id[:12]}: {redact(str(error))}", file=sys.stderr)
+    return max(int(bool(newer)), ship_runs([run_id for run_id in runs if run_id not in newer]))
+
+
+def ship_runs(runs: list[str]) -> int:
     for run_id in runs:
         journal.close_if_dead(run_id)
     try:
@@ -79,8 +87,14 @@ def complete(client: Any, run_id: str, count: int) -> bool:
     if lost:
         print(f"  lines of its journal that are damaged: {lost}; they are kept in {file}", file=sys.stderr)
     for line in refused[:SHOWN]:
-        name = next(iter(line.get("values", {})), line.get("name", line.get("text")))
-        print(f"  refused: {line['kind']} {name!r}: {line['refused']}", file=sys.stderr)
+        print(f"  refused: {line['kind']} {named(line)!r}: {line.get('refused')}", file=sys.stderr)
     if refused:
         print(f"  {len(refused)} refused, and kept in {file}\n  To try them again, type: ratchet sync", file=sys.stderr)
     return not refused
+
+
+def named(line: Line) -> str | None:
+    """The metric, setting, tag or file that a line of one value is about."""
+    if line["kind"] == "metrics" or line["kind"] == "params" or line["kind"] == "tags":
+        return next(iter(line["values"]), None)
+    return line["name"] if line["kind"] == "artifact" or line["kind"] == "input" else None

@@ -161,6 +161,20 @@ def no_journal(project: Path) -> None:
     (project / ".ratchet/journal/abc/journal.jsonl").touch()
 
 
+def newer_journal(project: Path) -> None:
+    file = the(project, JOURNAL)
+    header, _, rest = file.read_text().partition("\n")
+    file.write_text(f"{json.dumps(json.loads(header) | {'format': 99})}\n{rest}")
+
+
+def no_name(project: Path) -> None:
+    """The second line, which names the run; all that follows is whole, and must not be advised to go."""
+    file = the(project, JOURNAL)
+    header, _, *rest = file.read_text().splitlines(keepends=True)
+    file.write_text(f"{header}{{]\n{''.join(rest)}")
+    the(project, ".ratchet/journal/*/shipped-*").unlink()
+
+
 JOURNAL = ".ratchet/journal/*/journal.jsonl"
 WEIGHTS = ".ratchet/checkpoints/*/*.safetensors"
 FAULTS = {
@@ -178,6 +192,8 @@ FAULTS = {
     "a journal without a run": (no_journal, "before the journal's first line", "rm -r "),
     "no offset": (lambda p: the(p, ".ratchet/journal/*/shipped-*").write_text("{"), "is damaged", "&& ratchet sync"),
     "a damaged journal": (lambda p: add(the(p, JOURNAL), "{]\n"), "1 line of its journal", "ratchet sync"),
+    "a newer journal": (newer_journal, "a journal of format 99", "git pull && make install"),
+    "a journal without its name": (no_name, "the line of its journal that names the run is damaged", "less "),
     "a hole in DVC's cache": (lambda p: cached(p, "spec.json").unlink(), "1 of 8 files are missing", "install -m 444"),
     "no database": (lambda p: (p / "mlflow.db").write_text(5000 * "x"), "file is not a database", "mv "),
 }

@@ -72,7 +72,7 @@ def test_settings_trained_before_are_reused_in_another_sweep(again: Path):
     assert "reused" not in second.user_attrs
     assert f"(reused: run {best.user_attrs['run_id'][:12]})" in done.stdout
     lines = runs.journal(again, first.user_attrs["run_id"])
-    assert lines[0]["parent"] == sweeps.study(again, "other").user_attrs["run_id"]
+    assert lines[1]["parent"] == sweeps.study(again, "other").user_attrs["run_id"]
     assert (lines[-2]["value"], lines[-1]["values"]) == ("FINISHED", {"sweep.state": "COMPLETE"})
     assert any(line.get("values", {}).get("ratchet.reused_run") == best.user_attrs["run_id"] for line in lines)
 

@@ -6,7 +6,7 @@ from pipeline.diagnosis.finding import Finding, Look, held, note, ok, problem, r
 from pipeline.project.errors import DataError
 from pipeline.project.files import quoted
 from pipeline.tracking import journal, mlflow_store, sync
-from pipeline.tracking.lines import lines
+from pipeline.tracking.lines import beginning, folder, journal_file, lines, refusal, status
 
 
 def runs(look: Look) -> Iterator[Finding]:
@@ -15,11 +15,13 @@ def runs(look: Look) -> Iterator[Finding]:
     yield ok("journals", f"{counted(len(ids), 'run')}, {len(ids) - len(resting)} in training now")
     waiting = 0, 0
     for run_id in resting:
-        if not begun(run_id):
-            text = f"run {run_id[:12]}: its process was killed before the journal's first line"
-            yield problem("journals", text, f"rm -r {quoted(journal.folder(run_id))}")
+        if (newer := refusal(run_id)) is not None:
+            yield refused("journals", newer, "git pull && make install")
             continue
-        if journal.status(run_id) == "RUNNING":
+        if beginning(run_id) is None:
+            yield without_a_run(run_id)
+            continue
+        if status(run_id) == "RUNNING":
             text = f"run {run_id[:12]} says RUNNING, but its process is gone (SIGKILL, or out of memory)"
             yield problem(
                 "stale run", text, "ratchet sync   (says KILLED; trained again, it goes on from its checkpoint)"
@@ -34,11 +36,16 @@ def runs(look: Look) -> Iterator[Finding]:
 
 
 def writing(run_id: str) -> bool:
-    return any(held(journal.folder(run_id) / lock) for lock in (journal.WRITER, journal.BORROWER))
+    return any(held(folder(run_id) / lock) for lock in (journal.WRITER, journal.BORROWER))
 
 
-def begun(run_id: str) -> bool:
-    return next((line["kind"] for line, _ in lines(run_id)), "nothing") == "run"
+def without_a_run(run_id: str) -> Finding:
+    """Only what holds nothing is advised to go."""
+    if any(True for _ in lines(run_id)):
+        text = f"run {run_id[:12]}: the line of its journal that names the run is damaged, so it can't be shipped"
+        return problem("journals", text, f"less {quoted(journal_file(run_id))}   (mend it as that of other runs)")
+    text = f"run {run_id[:12]}: its process was killed before the journal's first line"
+    return problem("journals", text, f"rm -r {quoted(folder(run_id))}")
 
 
 def set_aside(run_id: str) -> Iterator[Finding]:

@@ -3,18 +3,19 @@
 from typing import Any
 
 from pipeline.sweeping.process import Membership, Outcome
-from pipeline.tracking.journal import Journal, close_if_dead, folder
+from pipeline.tracking.journal import Journal, close_if_dead
+from pipeline.tracking.lines import Status, journal_file
 
-STATUSES = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}  # MLflow's
+STATUSES: dict[str, Status] = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}  # MLflow's
 
 
 def record(outcome: Outcome, name: str, member: Membership, settings: dict[str, Any]) -> None:
     """Writes what the trial's own process has not: its state, and all of it where there was no such process."""
     run_id = outcome["run_id"]
-    if (folder(run_id) / "journal.jsonl").is_file():
+    if journal_file(run_id).is_file():
         close_if_dead(run_id)
     with Journal.begin(run_id, member.experiment, name, 1.0, member.parent) as journal:
-        if not any(line.startswith('{"kind": "status"') for line in journal.said):
+        if not journal.stated:
             journal.tags(member.tags)
             journal.params(settings)
             journal.metrics(0, outcome.get("found", {}))

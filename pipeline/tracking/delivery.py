@@ -6,14 +6,15 @@ import json
 import posixpath
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pipeline.project.errors import RegistryError
 from pipeline.project.secrets import redact
+from pipeline.tracking.lines import ArtifactLine, Batched, InputLine, Line, StatusLine
 
 BATCHES = {"metrics": 1000, "params": 100, "tags": 100}  # MLflow's limits for log-batch
 LONGEST = {"params": 6000, "tags": 8000}
@@ -23,15 +24,15 @@ REFUSALS = {400, 413, 414, 415, 422}  # HTTP statuses that say the same however 
 REFUSED = {"BAD_REQUEST", "INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"}
 PAUSES = (0.2, 1.0)  # seconds before the second and third try of what a server turned down at once: 5xx, 429
 
-Line = dict[str, Any]
+Client = Any  # an MlflowClient; mlflow is imported when there is something to send
 
 
-def send(client: Any, mlflow_id: str, lines: list[Line], artifacts: Path) -> list[Line]:
+def send(client: Client, mlflow_id: str, lines: list[Line], artifacts: Path) -> list[Line]:
     """Ships lines: points, then settings, then files, and statuses last; returns those that the server refuses.
 
     Refused lines hold a single value each, and the reason.
     """
-    refused = []
+    refused: list[Line] = []
     with uncollected():
         for kind, size in BATCHES.items():
             values = by_name(lines, kind)
@@ -40,28 +41,26 @@ def send(client: Any, mlflow_id: str, lines: list[Line], artifacts: Path) -> lis
     rest = [line for line in lines if line["kind"] not in (*BATCHES, "run")]
     for line in sorted(rest, key=lambda line: line["kind"] == "status"):
 
-        def log_one(client: Any, mlflow_id: str, some: list[Line]) -> None:
-            SENDERS.get(some[0]["kind"], log_damaged)(client, mlflow_id, some[0], artifacts)
+        def log_one(client: Client, mlflow_id: str, some: Sequence[Line]) -> None:
+            log_single(client, mlflow_id, some[0], artifacts)
 
         refused += delivered(client, mlflow_id, [line], log_one)
     return refused
 
 
-def by_name(lines: list[Line], kind: str) -> list[Line]:
+def by_name(lines: list[Line], kind: str) -> Sequence[Line]:
     """A line for each value: those of a name together and in order, since indexes grow fastest so; tags' last ones."""
-    values = [
-        {**line, "values": {name: value}}
-        for line in lines
-        if line["kind"] == kind
-        for name, value in line["values"].items()
-    ]
+    values: list[Batched] = []
+    for line in lines:
+        if line["kind"] == kind and (line["kind"] == "metrics" or line["kind"] == "params" or line["kind"] == "tags"):
+            values += [cast(Batched, {**line, "values": {name: value}}) for name, value in line["values"].items()]
     if kind == "tags":
         return list({next(iter(line["values"])): line for line in values}.values())
     return sorted(values, key=lambda line: next(iter(line["values"])))
 
 
 def delivered(
-    client: Any, mlflow_id: str, lines: list[Line], log: Callable[[Any, str, list[Line]], None]
+    client: Client, mlflow_id: str, lines: Sequence[Line], log: Callable[[Client, str, Sequence[Line]], None]
 ) -> list[Line]:
     """Those of the lines that the server refuses: the others reach it though they travelled together."""
     try:
@@ -71,7 +70,7 @@ def delivered(
             raise
         require_active(client, mlflow_id)
         if len(lines) == 1:
-            return [{**lines[0], "refused": redact(f"{type(error).__name__}: {str(error)[:300]}")}]
+            return [cast(Line, {**lines[0], "refused": redact(f"{type(error).__name__}: {str(error)[:300]}")})]
         middle = len(lines) // 2
         halves = lines[:middle], lines[middle:]
         return [line for half in halves for line in delivered(client, mlflow_id, half, log)]
@@ -101,7 +100,7 @@ def is_refusal(error: Exception) -> bool:
     return getattr(error, "error_code", None) in REFUSED or (status is not None and int(status[1]) in REFUSALS)
 
 
-def require_active(client: Any, mlflow_id: str) -> None:
+def require_active(client: Client, mlflow_id: str) -> None:
     """A run that was deleted in MLflow refuses everything, and that is no fault of the lines."""
     if not has_active(client, mlflow_id):
         raise RegistryError(
@@ -110,7 +109,7 @@ def require_active(client: Any, mlflow_id: str) -> None:
         )
 
 
-def has_active(client: Any, mlflow_id: str) -> bool:
+def has_active(client: Client, mlflow_id: str) -> bool:
     """Whether the server has the run; RegistryError if it is deleted there, and takes nothing."""
     from mlflow.exceptions import MlflowException
 
@@ -145,26 +144,38 @@ def accepted(name: str) -> str:
     return f"{near[: LONGEST_NAME - 13]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
-def log_batch(client: Any, mlflow_id: str, lines: list[Line]) -> None:
+def log_batch(client: Client, mlflow_id: str, lines: Sequence[Line]) -> None:
     """Lines of a single kind, each with a single value."""
     from mlflow.entities import Metric, Param, RunTag
 
-    kind = lines[0]["kind"]
-    pairs = [(accepted(name), value) for line in lines for name, value in line["values"].items()]
-    if kind == "metrics":
-        entities = [Metric(*pair, line["time"], line["step"]) for pair, line in zip(pairs, lines, strict=True)]
+    entities: list[Metric | Param | RunTag] = []
+    for line in lines:
+        if line["kind"] == "metrics":
+            entities += [Metric(accepted(name), at, line["time"], line["step"]) for name, at in line["values"].items()]
+        elif line["kind"] == "params" or line["kind"] == "tags":
+            entity = Param if line["kind"] == "params" else RunTag
+            most = LONGEST[line["kind"]]
+            entities += [entity(accepted(name), value[:most]) for name, value in line["values"].items()]
+    client.log_batch(mlflow_id, **{lines[0]["kind"]: entities})
+
+
+def log_single(client: Client, mlflow_id: str, line: Line, artifacts: Path) -> None:
+    if line["kind"] == "artifact":
+        log_artifact(client, mlflow_id, line, artifacts)
+    elif line["kind"] == "input":
+        log_input(client, mlflow_id, line)
+    elif line["kind"] == "status":
+        log_status(client, mlflow_id, line)
     else:
-        entity = Param if kind == "params" else RunTag
-        entities = [entity(name, value[: LONGEST[kind]]) for name, value in pairs]
-    client.log_batch(mlflow_id, **{kind: entities})
+        raise RegistryError("no line of a journal, or damaged on disk")
 
 
-def log_artifact(client: Any, mlflow_id: str, line: Line, artifacts: Path) -> None:
+def log_artifact(client: Client, mlflow_id: str, line: ArtifactLine, artifacts: Path) -> None:
     inside = Path(line["name"]).parent
     client.log_artifact(mlflow_id, artifacts / line["name"], None if inside == Path() else inside.as_posix())
 
 
-def log_input(client: Any, mlflow_id: str, line: Line, artifacts: Path) -> None:
+def log_input(client: Client, mlflow_id: str, line: InputLine) -> None:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     source = json.dumps({"uri": line["source"]})
@@ -173,20 +184,13 @@ def log_input(client: Any, mlflow_id: str, line: Line, artifacts: Path) -> None:
     client.log_inputs(mlflow_id, datasets=[DatasetInput(dataset, [tag])])
 
 
-def log_status(client: Any, mlflow_id: str, line: Line, artifacts: Path) -> None:
+def log_status(client: Client, mlflow_id: str, line: StatusLine) -> None:
     if line["reason"]:
         client.set_tag(mlflow_id, "ratchet.reason", line["reason"][: LONGEST["tags"]])
     if line["value"] == "RUNNING":
         client.update_run(mlflow_id, status="RUNNING")
     else:
         client.set_terminated(mlflow_id, line["value"], line["time"])
-
-
-def log_damaged(client: Any, mlflow_id: str, line: Line, artifacts: Path) -> None:
-    raise RegistryError("no line of a journal, or damaged on disk")
-
-
-SENDERS = {"artifact": log_artifact, "input": log_input, "status": log_status}
 
 
 @contextmanager

@@ -4,12 +4,10 @@ import os
 import subprocess
 import sys
 import time
-from typing import Any
 
 import psutil
 from filelock import FileLock, Timeout
 
-from pipeline.project import paths
 from pipeline.project.secrets import redact
 from pipeline.tracking import journal, lines, mlflow_store, sync
 
@@ -22,14 +20,14 @@ def in_background(parent: str) -> None:
     if at_work(parent):
         return
     command = [sys.executable, "-m", "pipeline", "sync", "--family", parent, "--starter", str(os.getpid())]
-    with (journal.folder(parent) / "sync.log").open("ab") as log:
+    with (lines.folder(parent) / "sync.log").open("ab") as log:
         sync.started.append(
             subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0)
         )
 
 
 def at_work(parent: str) -> bool:
-    folder = journal.folder(parent)
+    folder = lines.folder(parent)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / LOCK, timeout=0):
@@ -40,8 +38,8 @@ def at_work(parent: str) -> bool:
 
 def wait(parent: str, seconds: float) -> int:
     """How many runs are not at the server when all are, or the time is over; the shipper goes on by itself."""
-    deadline, known = time.monotonic() + seconds, set()
-    members = find_members(parent, known)
+    deadline = time.monotonic() + seconds
+    members = find_members(parent, set())
     while (late := sum(map(has_news, members))) and time.monotonic() < deadline:
         in_background(parent)  # one that was at work may have seen its end before the last lines were written
         time.sleep(0.2)
@@ -54,22 +52,22 @@ def follow(parent: str, starter: int, patience: float) -> None:
     On a host that has no journal of the parent's, until process `starter` has gone too.
     """
     try:
-        with FileLock(journal.folder(parent) / LOCK, timeout=0):
+        with FileLock(lines.folder(parent) / LOCK, timeout=0):
             ship_all(parent, starter, patience)
     except Timeout:
         return
 
 
 def ship_all(parent: str, starter: int, patience: float) -> None:
-    client, known, members, idle_since = None, set(), [], None
-    own = (journal.folder(parent) / "journal.jsonl").is_file()
+    client, idle_since = None, None
+    known: set[str] = set()
+    members: list[str] = []
+    own = lines.journal_file(parent).is_file()
     while True:
         members += find_members(parent, known)
         for run_id in members:
             journal.close_if_dead(run_id)
-        ended = all(journal.status(run_id) != "RUNNING" for run_id in members) and (
-            own or not psutil.pid_exists(starter)
-        )
+        ended = all(lines.status(run_id) != "RUNNING" for run_id in members) and (own or not psutil.pid_exists(starter))
         late = [run_id for run_id in members if has_news(run_id)]
         if ended and not late:
             return
@@ -86,12 +84,13 @@ def ship_all(parent: str, starter: int, patience: float) -> None:
 
 
 def find_members(parent: str, known: set[str]) -> list[str]:
-    """Runs that were not looked at before, the parent first."""
-    new = [file.parent.name for file in paths.state("journal").glob("*/journal.jsonl") if file.parent.name not in known]
+    """Runs that were not looked at before, the parent first; `ratchet sync` tells of those that can't be read."""
+    new = [run_id for run_id in sync.run_ids() if run_id not in known]
     found = []
     for run_id in new:
-        head: dict[str, Any] | None = next((line for line, _ in lines.lines(run_id)), None)
-        if head is not None:
+        if lines.refusal(run_id) is not None:
+            known.add(run_id)
+        elif (head := lines.beginning(run_id)) is not None:
             known.add(run_id)
             found += [run_id] if parent in (run_id, head.get("parent")) else []
     return sorted(found, key=lambda run_id: run_id != parent)
@@ -99,4 +98,4 @@ def find_members(parent: str, known: set[str]) -> list[str]:
 
 def has_news(run_id: str) -> bool:
     """Whether the journal is longer than what was shipped of it."""
-    return (journal.folder(run_id) / "journal.jsonl").stat().st_size > sync.shipped(run_id)["offset"]
+    return lines.journal_file(run_id).stat().st_size > sync.shipped(run_id)["offset"]

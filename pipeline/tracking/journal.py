@@ -1,14 +1,9 @@
 """The journal of a run: an append-only file that a tracker's outage, or a kill, can't hurt.
 
-.ratchet/journal/<run id>/journal.jsonl holds one JSON object a line, `kind` first:
-  run       experiment, name, time, parent    tags      values
-  params    values                            input     context, name, digest, source, profile
-  metrics   step, time, values                artifact  name, sha256 (the file lies in artifacts/)
-  status    value, time, reason
-Times are milliseconds since 1970, and never run backwards. A line without its newline was never acknowledged, and
-is dropped; one that is no JSON any more is read as `damaged` with its text, and stops none of the others.
+pipeline/tracking/lines.py says what its lines hold, and how a journal of another format is treated.
 """
 
+import json
 import math
 import os
 import shutil
@@ -24,9 +19,10 @@ from filelock import FileLock, Timeout
 from pipeline.project.errors import RatchetError
 from pipeline.project.files import sha256, sync_folder
 from pipeline.project.secrets import redact
-from pipeline.tracking.lines import Status, append, encode, folder, lines, status
+from pipeline.tracking.lines import Status, after_header, append, begin, encode, folder, journal_file, lines, status
 
 WRITER, BORROWER = "writer.lock", "borrower.lock"
+canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode  # the same line, whoever wrote it
 TEXTS = {".csv", ".html", ".json", ".md", ".txt", ".yaml"}
 
 
@@ -57,16 +53,23 @@ class Journal:
             self.lock.acquire()
         except Timeout:
             raise RatchetError(f"another process is writing the journal of run {run_id}; wait until it ends") from None
-        self._open()
+        try:
+            self._open()
+        except BaseException:  # another version's journal, or a full disk
+            self.lock.release()
+            raise
 
     def _open(self) -> None:
         # metric → its last step and value: a resumed run repeats points that are here already
         self.seen: dict[str, tuple[int, float]] = {}
         self.said: set[str] = set()  # names of parameters, and whole lines that need no repetition
+        self.begun = self.stated = False  # whether it held a whole line, and a status, when it was opened
         self.time = 0  # of the last points
         self.failure: OSError | None = None  # of the fsync beside the training
         self._recover()
-        self.file = (self.folder / "journal.jsonl").open("ab", buffering=0)
+        self.file = journal_file(self.run_id).open("ab", buffering=0)
+        if self.file.tell() == 0:
+            append(self.file, begin(self.run_id, now()))
         self.appending = threading.Lock()
         self.closing = threading.Event()
         self.flusher = threading.Thread(target=self._flush, args=(self.fsync_seconds,), daemon=True)
@@ -88,7 +91,7 @@ class Journal:
     ) -> "Journal":
         """A run's journal, new or gone on with; `parent` is the id of the run that this one is a part of."""
         journal = cls(run_id, fsync_seconds)
-        if journal.file.tell() == 0:
+        if not journal.begun:
             journal.write("run", experiment=experiment, name=name, time=now(), parent=parent)
         return journal
 
@@ -102,18 +105,21 @@ class Journal:
 
     def _recover(self) -> None:
         """Learns what the journal holds, and cuts off a line that a kill left unfinished."""
-        path = self.folder / "journal.jsonl"
+        path = journal_file(self.run_id)
         if not path.is_file():
             return
-        end = 0
+        with path.open("rb") as file:
+            end = after_header(file)
         for line, end in lines(self.run_id):
+            self.begun = self.begun or line["kind"] != "damaged"
+            self.stated = self.stated or line["kind"] == "status"
             if line["kind"] == "metrics":
                 self.time = max(self.time, line["time"])
                 self.seen.update({name: (line["step"], value) for name, value in line["values"].items()})
             elif line["kind"] == "params":
                 self.said.update(line["values"])
             else:
-                self.said.add(encode(line))
+                self.said.add(canonical(line))
         os.truncate(path, end)
 
     def _flush(self, seconds: float) -> None:
@@ -126,13 +132,13 @@ class Journal:
 
     def write(self, kind: str, **values: Any) -> None:
         """Appends a line, unless the very same is there."""
-        line = encode({"kind": kind, **masked(values)})
-        if line in self.said:
+        line = {"kind": kind, **masked(values)}
+        if kind != "metrics" and canonical(line) in self.said:  # `metrics` itself leaves out what is there
             return
         if self.failure is not None:
             raise OSError(self.failure.errno, "does not reach its disk", self.file.name) from self.failure
         with self.appending:
-            append(self.file, line)
+            append(self.file, encode(line))
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
         """Points at a step; those that the journal already has from before a kill are left out."""
@@ -205,10 +211,12 @@ def close_if_dead(run_id: str) -> None:
     """Says KILLED of a run that is shown as running but whose writer is gone: a SIGKILL, or no memory left."""
     if status(run_id) != "RUNNING":
         return
-    path, reason = folder(run_id) / "journal.jsonl", "its process was gone without a word (SIGKILL, or out of memory)"
+    path, reason = journal_file(run_id), "its process was gone without a word (SIGKILL, or out of memory)"
     try:
         with FileLock(folder(run_id) / WRITER, timeout=0), FileLock(folder(run_id) / BORROWER, timeout=0):
-            *_, end = (0, *(end for _, end in lines(run_id)))
+            end = 0
+            for _, end in lines(run_id):
+                pass
             if end == 0 or status(run_id) != "RUNNING":  # it never began; or another process was faster
                 return
             os.truncate(path, end)

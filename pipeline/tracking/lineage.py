@@ -27,9 +27,17 @@ class NoAnswer(GitError):
 
 def ask_git(*arguments: str) -> str:
     """What git says, in English; GitError where there is no git, no answer in time, or a refusal."""
-    how = {"stdin": subprocess.DEVNULL, "env": os.environ | {"LC_ALL": "C"}, "timeout": PATIENCE}
+    english = os.environ | {"LC_ALL": "C"}
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, encoding="utf-8", errors="replace", **how)
+        done = subprocess.run(
+            ["git", *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            env=english,
+            timeout=PATIENCE,
+        )
     except subprocess.TimeoutExpired:
         raise NoAnswer(f"git did not answer within {PATIENCE} seconds") from None
     except OSError as error:

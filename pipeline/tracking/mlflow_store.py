@@ -95,7 +95,8 @@ def experiment_id(client: Any, name: str) -> str:
         folder = database and database.absolute().parent / relocation.ARTIFACTS / name
         try:
             place = folder and folder.as_uri()
-            return client.create_experiment(name, artifact_location=place, tags={KIND_TAG: KIND})
+            made: str = client.create_experiment(name, artifact_location=place, tags={KIND_TAG: KIND})
+            return made
         except MlflowException:
             found = client.get_experiment_by_name(name)  # another process was faster
             if found is None:
@@ -108,7 +109,8 @@ def experiment_id(client: Any, name: str) -> str:
         )
     if KIND_TAG not in found.tags:  # of a version before, or made by hand
         client.set_experiment_tag(found.experiment_id, KIND_TAG, KIND)
-    return found.experiment_id
+    known: str = found.experiment_id
+    return known
 
 
 def find_run(client: Any, experiment: str, run_id: str) -> str | None:
@@ -130,7 +132,8 @@ def create_run(client: Any, experiment: str, run_id: str, name: str, start: int,
     if parent is not None:
         tags["mlflow.parentRunId"] = parent
     with once_each():
-        return client.create_run(experiment, start_time=start, run_name=name, tags=tags).info.run_id
+        made: str = client.create_run(experiment, start_time=start, run_name=name, tags=tags).info.run_id
+    return made
 
 
 def unreachable() -> tuple[type[Exception], ...]:
@@ -145,7 +148,8 @@ def unreachable() -> tuple[type[Exception], ...]:
 def status_of(error: Exception) -> int | None:
     """The HTTP status of an answer that is an error; None if there was no answer, or none over HTTP."""
     if (response := getattr(error, "response", None)) is not None:
-        return response.status_code
+        status: int = response.status_code
+        return status
     said = re.search(r"failed with error code (\d+)\b", str(error))
     return int(said[1]) if said else None
 

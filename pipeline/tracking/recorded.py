@@ -3,24 +3,23 @@
 import difflib
 import json
 import math
-import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import yaml
 
-from pipeline.project import paths
 from pipeline.project.errors import DataError
 from pipeline.tasks.metrics import sign
 from pipeline.tracking.journal import close_if_dead
-from pipeline.tracking.lines import folder, parsed
+from pipeline.tracking.lines import MetricsLine, StatusLine, beginning, folder, lines, refusal, run_ids
 
 SHORT = 12  # characters of a run's id that are shown
 FEWEST = 4  # of them that name it
-# Lines of single steps and of the machine, most of a journal: they say nothing of a run as a whole
-STEPS = re.compile(rb'\{"kind": "metrics".*?"values": \{"(train/loss|system/)')
+# Points of single steps, of the machine, and of others: they say nothing of a run as a whole
+APART = ("train/", "time/", "baseline/", "system/")
 
 
 @dataclass
@@ -45,18 +44,18 @@ class Recorded:
     def best_step(self) -> int | None:
         """Of the first epoch that no other is better than."""
         way = sign(self.monitor or "")
-        scores = self.epochs.get(self.monitor, {}).items()
+        scores = self.epochs.get(self.monitor or "", {}).items()
         found = [(way * value, -step) for step, value in scores if not math.isnan(value)]
         return -max(found)[1] if found else None
 
     @property
     def best_epoch(self) -> int | None:
         """Counted from 1 on."""
-        return None if self.best_step is None else sorted(self.epochs[self.monitor]).index(self.best_step) + 1
+        return None if self.best_step is None else sorted(self.epochs[self.monitor or ""]).index(self.best_step) + 1
 
     @property
     def best(self) -> float | None:
-        return None if self.best_step is None else self.epochs[self.monitor][self.best_step]
+        return None if self.best_step is None else self.epochs[self.monitor or ""][self.best_step]
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -74,20 +73,31 @@ class Recorded:
         if not file.is_file():
             return None
         try:
-            return yaml.load(file.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+            settings: dict[str, Any] | None = yaml.load(
+                file.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+            )
+            return settings
         except yaml.YAMLError as error:
             raise DataError(f"{file} is damaged: {error}.\nType: ratchet train --fresh   (of its settings)") from None
 
 
 def begun() -> list[Recorded]:
     """Every run that has a journal, the newest first: what its first line says."""
-    found = []
-    for file in paths.state("journal").glob("*/journal.jsonl"):
-        with file.open("rb") as lines:
-            line = parsed(lines.readline())
-        if line["kind"] == "run":  # else it was killed before its first line: `ratchet doctor` says so
-            found.append(Recorded(file.parent.name, line["name"], line["experiment"], line.get("parent"), line["time"]))
-    return sorted(found, key=lambda run: run.start, reverse=True)
+    return looked_at()[0]
+
+
+def looked_at() -> tuple[list[Recorded], list[DataError]]:
+    """The same, and what is to be said of each journal that only another version of Ratchet can read."""
+    found, newer = [], []
+    for run_id in run_ids():
+        try:
+            line = beginning(run_id)
+        except DataError as error:
+            newer.append(error)
+            continue
+        if line is not None:  # else it was killed before its first line: `ratchet doctor` says so
+            found.append(Recorded(run_id, line["name"], line["experiment"], line.get("parent"), line["time"]))
+    return sorted(found, key=lambda run: run.start, reverse=True), sorted(newer, key=str)
 
 
 def read(run: Recorded) -> Recorded:
@@ -101,26 +111,26 @@ def read(run: Recorded) -> Recorded:
 
 def follow(run: Recorded) -> Recorded:
     told = Recorded(run.run_id, run.name, run.experiment, run.parent, run.start)
-    running, points = None, b""  # since when; the latest line of points
-    with (folder(run.run_id) / "journal.jsonl").open("rb") as lines:
-        for text in lines:
-            if not text.endswith(b"\n"):
-                break
-            if text.startswith(b'{"kind": "metrics"'):
-                points = text
-                if STEPS.match(text):
-                    continue
-            line = parsed(text)
-            if line["kind"] == "status":
-                running = clocked(told, line, running, points)
-            else:
-                noted(told, line)
+    running: int | None = None  # since when
+    points: MetricsLine | None = None  # the latest of them
+    for line, _ in lines(run.run_id):
+        if line["kind"] == "status":
+            running = clocked(told, line, running, points)
+        elif line["kind"] == "metrics":
+            points = line
+            for name, value in line["values"].items():
+                if of_the_whole(name):
+                    told.epochs.setdefault(name, {})[line["step"]] = value
+        elif line["kind"] == "tags":
+            told.tags |= line["values"]
+        elif line["kind"] == "params":
+            told.monitor = line["values"].get("training.monitor", told.monitor)
     if running is not None:
         told.seconds += time.time() - running / 1000
     return told
 
 
-def clocked(told: Recorded, line: dict[str, Any], running: int | None, points: bytes) -> int | None:
+def clocked(told: Recorded, line: StatusLine, running: int | None, points: MetricsLine | None) -> int | None:
     """Notes a status and the time until it; returns since when the run is running."""
     told.status, told.reason = line["value"], line["reason"]
     if line["value"] == "RUNNING":
@@ -128,20 +138,15 @@ def clocked(told: Recorded, line: dict[str, Any], running: int | None, points: b
     if running is not None:
         end = line["time"]
         if line["value"] == "KILLED" and points:  # it may have been noticed long after
-            end = max(running, parsed(points).get("time", end))
+            end = max(running, points["time"])
         told.seconds += max(0, end - running) / 1000
     return None
 
 
-def noted(told: Recorded, line: dict[str, Any]) -> None:
-    if line["kind"] == "tags":
-        told.tags |= line["values"]
-    elif line["kind"] == "params":
-        told.monitor = line["values"].get("training.monitor", told.monitor)
-    elif line["kind"] == "metrics":
-        for name, value in line["values"].items():
-            if not name.startswith(("train/", "time/", "baseline/")) and (name.count("/") < 2 or name[:3] == "cv/"):
-                told.epochs.setdefault(name, {})[line["step"]] = value
+@cache
+def of_the_whole(name: str) -> bool:
+    """Whether a metric says something of a run as a whole; most points are of single steps."""
+    return not name.startswith(APART) and (name.count("/") < 2 or name[:3] == "cv/")
 
 
 def state(run: Recorded) -> str:
@@ -157,6 +162,10 @@ def found(given: str, runs: Iterable[Recorded]) -> Recorded:
         same += [run for run in runs if run.run_id.startswith(given)]
     if len(same) == 1:
         return same[0]
+    if not same and len(given) >= FEWEST:
+        for run_id in run_ids():
+            if run_id.startswith(given) and (newer := refusal(run_id)) is not None:
+                raise newer
     if same:
         several = "\n".join(f"  {run.short}  {run.name}" for run in same[:20])
         raise DataError(f"{given!r} names {len(same)} runs; give the id of one:\n{several}")

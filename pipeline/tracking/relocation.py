@@ -9,7 +9,7 @@ import hashlib
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
@@ -102,7 +102,8 @@ def moved(
     connection: sqlite3.Connection, table: str, column: str, before: Path, home: Path
 ) -> Iterator[tuple[str, int]]:
     """(new location, row); of what has files, only where they are here, or there no more."""
-    forms = {
+    Rewriting = Callable[[str], str]
+    forms: dict[str, tuple[str, Rewriting, Rewriting]] = {
         f"file://{before}/": (f"{home.as_uri()}/", str, quote),
         f"{before.as_uri()}/": (f"{home.as_uri()}/", unquote, str),  # the same as the first where no letter is odd
         f"{before}/": (f"{home}/", str, str),
