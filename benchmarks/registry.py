@@ -133,7 +133,7 @@ def gate_seconds() -> dict[str, float]:
 
     from pipeline.config import lock
     from pipeline.registry import gate
-    from pipeline.registry.contest import Contest, Measured
+    from pipeline.registry.comparison import Comparison, Measured
     from pipeline.store.held_out import HeldOut
 
     chance, found = np.random.default_rng(0), {}
@@ -141,9 +141,9 @@ def gate_seconds() -> dict[str, float]:
     for metric, values in {"accuracy": chance.random((10_000, 2)) < 0.98, "mae": chance.random((10_000, 2))}.items():
         settings = lock.load().gate.model_copy(update={"metric": metric})
         task = "classification" if metric == "accuracy" else "regression"
-        contest = Contest(test, *(Measured(None, task, column.astype(float), 1.0, 1, 1.0) for column in values.T))
+        pair = Comparison(test, *(Measured(None, task, column.astype(float), 1.0, 1, 1.0) for column in values.T))
         began = time.perf_counter()
-        list(gate.against(settings, contest, gate.gain_of(settings, contest)))
+        list(gate.against(settings, pair, gate.gain_of(settings, pair)))
         found[metric] = time.perf_counter() - began
     return found
 

@@ -16,8 +16,8 @@ from pipeline.project.tables import table
 
 if TYPE_CHECKING:  # they import optuna and Hydra, which --help does without
     from pipeline.config.schema import Config
-    from pipeline.sweeping.adoption import Adoption
-    from pipeline.sweeping.winner import Winner
+    from pipeline.sweeping.adopted_run import Adopted
+    from pipeline.sweeping.params_edit import ParamsEdit
 
 
 def main(arguments: list[str]) -> None:
@@ -30,10 +30,10 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
 
     try:
-        from pipeline.sweeping.winner import winner
+        from pipeline.sweeping.adopted_run import find_adopted
     except ModuleNotFoundError as error:
         raise ConfigError(f"studies need {error.name}.\nType: pip install 'ratchet-ml[sweep]'") from None
-    found = winner(options.which, options.trial, options.storage)
+    found = find_adopted(options.which, options.trial, options.storage)
     done, threads = adopted(found)
     print(found.title)
     if done.changes:
@@ -46,17 +46,17 @@ def main(arguments: list[str]) -> None:
     print(f"config hash {done.after.hash[:12]}, as of that run. Type: dvc repro")
 
 
-def adopted(found: "Winner") -> "tuple[Adoption, int | None]":
+def adopted(found: "Adopted") -> "tuple[ParamsEdit, int | None]":
     """The edit, and the number of threads that is a part of it."""
     from pipeline.config.composition import read_params
-    from pipeline.sweeping.adoption import adoption
+    from pipeline.sweeping.params_edit import edit_params
 
     read_params()  # says what is wrong with the file
     with paths.PARAMS.open(encoding="utf-8", newline="") as file:  # its line ends as they are
         text = file.read()
-    done = adoption(text, found.config, None)
+    done = edit_params(text, found.config, None)
     threads = None if found.threads in (None, threads_here(done.after)) else found.threads
-    return (done if threads is None else adoption(text, found.config, threads)), threads
+    return (done if threads is None else edit_params(text, found.config, threads)), threads
 
 
 def threads_here(config: "Config") -> int:
@@ -65,7 +65,7 @@ def threads_here(config: "Config") -> int:
     return config.trainer.threads or torch.get_num_threads()
 
 
-def notes(found: "Winner", done: "Adoption", threads: int | None) -> Iterator[str]:
+def notes(found: "Adopted", done: "ParamsEdit", threads: int | None) -> Iterator[str]:
     """What else decides whether `dvc repro` gives the same numbers."""
     if threads is not None:
         yield f"trainer.threads: equal bytes need equal threads, and CPU threads were {threads} when it was trained"

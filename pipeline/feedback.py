@@ -20,7 +20,7 @@ from pipeline.project.files import write_json, write_text
 from pipeline.project.secrets import redact
 
 if TYPE_CHECKING:  # SQLAlchemy takes half a second
-    from pipeline.serving.store import Store
+    from pipeline.feedback_loop.store import Store
 
 REPORT, PAGE = paths.REPORTS / "feedback.json", paths.REPORTS / "feedback.html"
 
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--locked", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_intermixed_args(arguments)
     if options.bring:
-        from pipeline.retraining import exporting
+        from pipeline.feedback_loop import exporting
 
         exporting.lay(chosen(options).labels)
         return 0
@@ -49,15 +49,15 @@ def main(arguments: list[str]) -> int:
 
 
 def opened(config: Config) -> "Store":
+    from pipeline.feedback_loop.store import Store
     from pipeline.serving.app import database
-    from pipeline.serving.store import Store
 
     return Store(database(config.serving), config.serving.scrub)
 
 
 def show(config: Config) -> int:
-    from pipeline.monitoring import page
-    from pipeline.monitoring.report import report
+    from pipeline.feedback_loop import page
+    from pipeline.feedback_loop.report import report
 
     with closing(opened(config)) as store:
         found = report(config, store)
@@ -69,7 +69,7 @@ def show(config: Config) -> int:
 
 
 def export(config: Config) -> int:
-    from pipeline.retraining import exporting
+    from pipeline.feedback_loop import exporting
 
     with closing(opened(config)) as store:
         labels = exporting.export(config, store)
@@ -81,7 +81,7 @@ def export(config: Config) -> int:
 
 
 def retrain(config: Config) -> int:
-    from pipeline.retraining import retraining
+    from pipeline.feedback_loop import retraining
 
     try:
         return looked(config, quiet=False)
@@ -91,7 +91,7 @@ def retrain(config: Config) -> int:
 
 
 def looked(config: Config, quiet: bool) -> int:
-    from pipeline.retraining import retraining
+    from pipeline.feedback_loop import retraining
 
     with closing(opened(config)) as store:
         return retraining.retrain(config, store, quiet) or 0
@@ -99,7 +99,7 @@ def looked(config: Config, quiet: bool) -> int:
 
 def watch(options: argparse.Namespace) -> int:
     """Until a retraining can't be finished: whoever watches this process hears of it by its end."""
-    from pipeline.retraining import attempts, retraining
+    from pipeline.feedback_loop import attempts, retraining
 
     while True:
         config = chosen(options)  # they may have been edited

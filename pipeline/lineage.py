@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.config.checking import flatten
 from pipeline.project.tables import duration, number
-from pipeline.registry import origin, uris
+from pipeline.registry import provenance, uris
 from pipeline.tracking import mlflow_store
 from pipeline.tracking.recorded import as_json
 
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     with mlflow_store.answering("ratchet lineage"):
         client = mlflow_store.client()
-        told = origin.read(client, uris.named(client, options.uri))
+        told = provenance.read(client, uris.named(client, options.uri))
     print(as_json(told) if options.json else "\n".join(f"{label:<11} {text}" for label, text in lines(told)))
 
 

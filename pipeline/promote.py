@@ -21,11 +21,11 @@ from pipeline.project.errors import RatchetError, RegistryError
 from pipeline.project.files import read_json, sha256, write_json, write_text
 from pipeline.project.secrets import redact
 from pipeline.project.terminal import loud
-from pipeline.registry import champion, gate, registering, trivial, use, verdict, versions
+from pipeline.registry import champion, constant_model, decision_page, gate, held_back, registering, versions
 from pipeline.registry.aliases import CHALLENGER, CHAMPION, by_alias, by_number
-from pipeline.registry.contest import Contest, asked, measured
+from pipeline.registry.comparison import Comparison, asked, measured
 from pipeline.store import held_out, processed
-from pipeline.tracking import lineage, mlflow_store
+from pipeline.tracking import mlflow_store, revision
 
 PROMOTED, REFUSED, UNDECIDED = 0, 1, 2
 REPORT, PAGE = paths.REPORTS / "promotion.json", paths.REPORTS / "promotion.html"
@@ -129,12 +129,12 @@ def judged(
         raise Undecided(
             f"version {version.version} was made with other data than {paths.PROCESSED} holds; it may have learned "
             f"from these test rows.\nFor one of this data, type: {again()}   (or bring back its data: "
-            f"{lineage.checkout(version.tags)} && dvc checkout)"
+            f"{revision.checkout(version.tags)} && dvc checkout)"
         )
     challenger = measured(client, version, test, settings.metric)
     if problem := without_class(settings.minimum, challenger.encoder):
         raise Undecided(f"{problem}.\nCorrect it in {paths.PARAMS}, then type: ratchet compose && ratchet promote")
-    found = [*gate.alone(settings, challenger), *trivial.certain_gain(settings, client, challenger, test)]
+    found = [*gate.alone(settings, challenger), *constant_model.certain_gain(settings, client, challenger, test)]
     report = {
         "name": version.name,
         "version": int(version.version),
@@ -149,23 +149,23 @@ def judged(
     }
     if seen.champion is not None:
         before = measured(client, client.get_model_version(version.name, str(seen.champion)), test, settings.metric)
-        contest = Contest(test, challenger, before)
-        compared, facts = comparison(client, settings, contest)
+        pair = Comparison(test, challenger, before)
+        compared, facts = comparison(client, settings, pair)
         found += compared
         report |= facts | {"data": report["data"] | facts["data"]}
     report |= {"conditions": gate.as_report(found), "failed": [each.name for each in found if not each.passed]}
     return found, report
 
 
-def comparison(client: Any, settings: Gate, contest: Contest) -> tuple[list[gate.Condition], dict[str, Any]]:
+def comparison(client: Any, settings: Gate, pair: Comparison) -> tuple[list[gate.Condition], dict[str, Any]]:
     """Of challenger and champion, also on labels from use if enough of them were held back."""
     held = held_out.held_back()
     if held is None or len(held) < settings.least_rows:
-        gain = gate.gain_of(settings, contest)
-        found, facts = list(gate.against(settings, contest, gain)), {"comparison": gain, "data": {}}
+        gain = gate.gain_of(settings, pair)
+        found, facts = list(gate.against(settings, pair, gain)), {"comparison": gain, "data": {}}
     else:
-        sides = (asked(client, one, held, settings.metric) for one in (contest.challenger, contest.champion))
-        found, gain, beside = use.judged(settings, contest, Contest(held, *sides))
+        sides = (asked(client, one, held, settings.metric) for one in (pair.challenger, pair.champion))
+        found, gain, beside = held_back.judged(settings, pair, Comparison(held, *sides))
         data = {"held_back_sha256": held.sha256, "held_back_rows": len(held)}
         facts = {"comparison": gain, "beside": beside, "data": data}
     return found, facts | {"summary": gate.summary(settings, gain)}
@@ -173,7 +173,7 @@ def comparison(client: Any, settings: Gate, contest: Contest) -> tuple[list[gate
 
 def write(report: dict[str, Any], dry_run: bool) -> None:
     write_json(REPORT, report | {"promoted": report["decision"] == "promoted" and not dry_run})
-    write_text(PAGE, verdict.page(report))
+    write_text(PAGE, decision_page.page(report))
 
 
 def publish(client: Any, version: Any, report: dict[str, Any]) -> None:

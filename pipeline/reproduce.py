@@ -23,9 +23,9 @@ from pipeline.project import paths
 from pipeline.project.errors import RatchetError
 from pipeline.project.files import read_json
 from pipeline.project.secrets import redact
-from pipeline.registry import origin, uris, versions
-from pipeline.registry.remaking import remake
-from pipeline.tracking import lineage, mlflow_store
+from pipeline.registry import provenance, uris, versions
+from pipeline.registry.rebuild import rebuild
+from pipeline.tracking import mlflow_store, revision
 from pipeline.training.checkpoint import Interrupted
 from pipeline.training.failures import stoppable
 
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
         with stoppable(), mlflow_store.answering("ratchet reproduce"):
             client = mlflow_store.client()
             version = uris.named(client, options.uri)
-            told, bundle = origin.read(client, version), versions.fetched(client, version)
+            told, bundle = provenance.read(client, version), versions.fetched(client, version)
             return compared(told, bundle, folder, options.tolerance)
     except RatchetError as error:
         print(f"can't be made again: {redact(str(error))}", file=sys.stderr)
@@ -88,7 +88,7 @@ def other_circumstances(told: dict[str, Any]) -> Iterator[str]:
     """Why the same bytes can't be expected."""
     import torch
 
-    machine, here = told["machine"], lineage.packages()
+    machine, here = told["machine"], revision.packages()
     if machine.get("device") != "cpu":
         yield f"it was trained on {machine.get('device')}"
     elif machine["cpu"] != (capability := torch.backends.cpu.get_cpu_capability()):
@@ -102,7 +102,7 @@ def differences(
     told: dict[str, Any], bundle: Path, folder: Path, exact: bool, tolerance: float
 ) -> Iterator[Difference]:
     """After each stage, so that what comes of other data is not trained."""
-    with closing(remake(told, folder)) as made:
+    with closing(rebuild(told, folder)) as made:
         yield from of_data(told, next(made))
         project = next(made)
         tell_other_code(told, project)

@@ -69,8 +69,8 @@ def served(config: Config, options: argparse.Namespace, arguments: list[str]) ->
     atexit.register(shutil.rmtree, numbers, ignore_errors=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(numbers)  # read when its package is imported
 
+    from pipeline.feedback_loop.store import Store
     from pipeline.serving.service import database
-    from pipeline.serving.store import Store
 
     token = paths.typed(options.token_file) if options.token_file else None
     if token is not None and not token.is_file():

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipeline.serving.store import Prediction, Store
+from pipeline.feedback_loop.store import Prediction, Store
 
 
 def png(picture: np.ndarray) -> bytes:

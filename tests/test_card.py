@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pipeline.registry import card
-from pipeline.registry.pages import markdown
+from pipeline.registry.card_pages import markdown
 from tests import browser, runs, trackers
 
 EVIL = 'x" onerror="alert(1)"><script>alert(2)</script>|*b*'

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.diagnosis import repository
 from pipeline.diagnosis.finding import Finding, Look
-from pipeline.tracking import lineage
+from pipeline.tracking import revision
 from tests import runs
 from tests.conftest import clone, lean
 from tests.registered import git
@@ -176,10 +176,10 @@ def test_no_git_and_a_slow_git_are_told_apart_and_stop_nothing(mine, doctor, tmp
     (tmp_path / "git").write_text("#!/bin/sh\nsleep 32\n")
     (tmp_path / "git").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{path}")
-    monkeypatch.setattr(lineage, "PATIENCE", 0.5)
+    monkeypatch.setattr(revision, "PATIENCE", 0.5)
     assert doctor()["git"].text == "git did not answer within 0.5 seconds"
     said = {"git.commit": "none", "git.dirty": "unknown", "git.problem": "git did not answer within 0.5 seconds"}
-    assert lineage.commit() == said
+    assert revision.commit() == said
 
 
 def test_locks_that_a_killed_git_left_are_named_and_those_of_one_at_work_are_not(mine, doctor):
@@ -212,7 +212,7 @@ def test_a_training_says_once_that_git_did_not_answer(prepared, called, tmp_path
     (tmp_path / "git").write_text("#!/bin/sh\nsleep 32\n")
     (tmp_path / "git").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(lineage, "PATIENCE", 0.5)
+    monkeypatch.setattr(revision, "PATIENCE", 0.5)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{prepared}/mlflow.db")
     done = called("train", "cv=2", "model.widths=[4]", "training.max_epochs=1")
     assert done.returncode == 0, done.stderr

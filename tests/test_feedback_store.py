@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from pipeline.feedback_loop import database as tables
+from pipeline.feedback_loop.store import Labelled, Prediction, Store
 from pipeline.project.errors import StoreError
-from pipeline.serving import database as tables
-from pipeline.serving.store import Labelled, Prediction, Store
 from tests import limits
 from tests.conftest import REPOSITORY, lean
 from tests.trackers import PostgreSQL, postgresql, postgresql_missing
@@ -25,7 +25,7 @@ from tests.trackers import PostgreSQL, postgresql, postgresql_missing
 EVER = 1 << 60  # ms
 BEGINNING = """
 import os, signal, sys
-from pipeline.serving.store import Prediction, Store
+from pipeline.feedback_loop.store import Prediction, Store
 def prediction(name, record=b'{"text":"good"}'):
     return Prediction(name, 5, "reviews", 1, "d" * 64, "text", record, '{"label":"yes"}')
 def told(line):
@@ -425,7 +425,7 @@ def test_a_log_that_was_deleted_is_saved_into_the_database(used: Store, tmp_path
 
 
 def test_a_check_tells_of_a_holder_soon(used: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("pipeline.serving.store.PATIENCE", 0)
+    monkeypatch.setattr("pipeline.feedback_loop.store.PATIENCE", 0)
     with held(tmp_path / "feedback.db", "BEGIN IMMEDIATE"), pytest.raises(StoreError) as error:
         used.check()
     assert error.value.reason == "another process holds it"

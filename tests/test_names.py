@@ -7,7 +7,7 @@ import pytest
 
 from pipeline import ui
 from pipeline.config.naming import LONGEST, is_name, mend_name
-from pipeline.registry.logged import logged_name
+from pipeline.registry.mlflow_model import logged_name
 from pipeline.tracking.mlflow_store import KIND, KIND_TAG, experiment_id
 from tests.conftest import REPOSITORY
 

@@ -95,7 +95,7 @@ def test_data_that_is_nowhere_is_told_with_all_the_places(moved_on, tmp_path):
 
 
 def test_an_altered_file_of_the_cache_is_not_trusted_and_the_remote_has_a_whole_one(moved_on, tmp_path):
-    from pipeline.registry.remaking import pulled
+    from pipeline.registry.rebuild import pulled
 
     cache, storage = moved_on / ".dvc/cache", tmp_path / "storage"
     listing = max(cache.rglob("*.dir"), key=lambda file: "ubyte" in file.read_text())

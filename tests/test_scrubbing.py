@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from pipeline.serving.scrubbing import scrubbed
+from pipeline.feedback_loop.scrubbing import scrubbed
 
 NUMBERS = """
 +47 912 34 567|+4791234567|+1 (555) 123-4567|(+44) 20 7946 0958|0047 912 34 567|(555) 123-4567|555.123.4567

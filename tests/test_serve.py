@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page
 
+from pipeline.feedback_loop.store import Prediction, Store
 from pipeline.models.bundle import Bundle
-from pipeline.serving.store import Prediction, Store
 from tests import browser, digits, registered, runs, trackers
 from tests.services import Service, serving, stop
 

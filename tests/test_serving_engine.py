@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from starlette.exceptions import HTTPException
 
+from pipeline.feedback_loop.store import Store
 from pipeline.kinds.bodies import Invalid, Limits
 from pipeline.models.bundle import Bundle
 from pipeline.serving import champion, engine
@@ -18,7 +19,6 @@ from pipeline.serving.engine import Engine
 from pipeline.serving.forms import Form
 from pipeline.serving.loaded import Model
 from pipeline.serving.reading import READERS, Reader
-from pipeline.serving.store import Store
 from tests import untrained
 
 LIMITS = Limits(records=1000, characters=1_000_000, pixels=25_000_000, side=10_000)

@@ -9,8 +9,8 @@ from scipy import stats
 
 from pipeline.config.schema import Gate
 from pipeline.evaluation.statistics import bootstrap, interval, p_value
-from pipeline.registry import gate, use
-from pipeline.registry.contest import Contest, Measured
+from pipeline.registry import gate, held_back
+from pipeline.registry.comparison import Comparison, Measured
 from pipeline.store.held_out import HeldOut
 
 SETTINGS = Gate(
@@ -39,8 +39,8 @@ def passes(values: np.ndarray, targets: list[str] | None = None, slices: pl.Data
     settings = SETTINGS.model_copy(update=more)
     test = HeldOut(None, targets or ["a"] * len(values), pl.DataFrame() if slices is None else slices, "")
     task = "regression" if settings.metric in ("mae", "rmse") else "classification"
-    contest = Contest(test, *(Measured(None, task, column, 1.0, 1, 1.0) for column in values.T))
-    return {each.name: each for each in gate.against(settings, contest, gate.gain_of(settings, contest))}
+    pair = Comparison(test, *(Measured(None, task, column, 1.0, 1, 1.0) for column in values.T))
+    return {each.name: each for each in gate.against(settings, pair, gate.gain_of(settings, pair))}
 
 
 def promoted(values: np.ndarray, **more: Any) -> bool:
@@ -131,11 +131,11 @@ def test_a_class_or_slice_that_certainly_loses_refuses_a_gain():
 def on_use(test: np.ndarray, used: np.ndarray, **more: Any) -> dict[str, bool]:
     """Which conditions pass; values (N, 2) of challenger and champion on the test split and on labels from use."""
 
-    def contest(values: np.ndarray) -> Contest:
+    def pair(values: np.ndarray) -> Comparison:
         held = HeldOut(None, ["a"] * len(values), pl.DataFrame(), "")
-        return Contest(held, *(Measured(None, "classification", column, 1.0, 1, 1.0) for column in values.T))
+        return Comparison(held, *(Measured(None, "classification", column, 1.0, 1, 1.0) for column in values.T))
 
-    conditions, _, _ = use.judged(SETTINGS.model_copy(update=more), contest(test), contest(used))
+    conditions, _, _ = held_back.judged(SETTINGS.model_copy(update=more), pair(test), pair(used))
     return {each.name: each.passed for each in conditions}
 
 

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from PIL import Image
 
 from pipeline.project.secrets import redact
-from pipeline.sweeping import findings, report
+from pipeline.sweeping import analysis, report
 
 SPACE = {
     "optimizer.lr": FloatDistribution(1e-4, 1e-2, log=True),
@@ -144,7 +144,7 @@ def test_several_objectives_show_their_front(tmp_path: Path):
 
 
 def test_importances_find_the_setting_that_matters():
-    found = findings.find(study(drawn(20, by_rate))).importances["val/accuracy"]
+    found = analysis.find(study(drawn(20, by_rate))).importances["val/accuracy"]
     assert next(iter(found)) == "optimizer.lr"
     assert found["optimizer.lr"] > 0.8
     assert sum(found.values()) == pytest.approx(1)

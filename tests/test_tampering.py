@@ -119,7 +119,7 @@ def test_nothing_that_was_uploaded_is_pickled(project, files):
     """Of the run and the version: neither a whole file, nor one in an archive."""
     uploaded = [file for file in files.rglob("*") if file.is_file()]
     names = {file.name for file in uploaded}
-    assert {"config.yaml", "data.json", "metrics.json", WEIGHTS, "MLmodel", "served.py"} <= names
+    assert {"config.yaml", "data.json", "metrics.json", WEIGHTS, "MLmodel", "pyfunc.py"} <= names
     for file in uploaded:
         assert not is_pickled(file.read_bytes()), file
 

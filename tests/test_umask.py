@@ -48,6 +48,6 @@ def test_a_group_can_write_all_that_a_training_and_its_version_are_made_of(prepa
             run(*verb)
     made = [path for path in prepared.rglob("*") if path not in before]
     files = [path for path in made if path.is_file()]
-    assert {"weights.safetensors", "served.py", "journal.jsonl", "predictions.parquet"} <= {path.name for path in files}
+    assert {"weights.safetensors", "pyfunc.py", "journal.jsonl", "predictions.parquet"} <= {path.name for path in files}
     assert {str(path): mode(path) for path in files if mode(path) != "664"} == {}
     assert {mode(path) for path in made if path.is_dir()} == {"775"}

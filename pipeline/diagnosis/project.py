@@ -11,7 +11,7 @@ from pipeline.config.lock import read_yaml
 from pipeline.diagnosis.finding import Finding, Look, note, ok, problem, refused
 from pipeline.project import paths
 from pipeline.project.errors import ConfigError
-from pipeline.tracking import lineage
+from pipeline.tracking import revision
 
 DVC, DVC_LOCK = Path("dvc.yaml"), Path("dvc.lock")
 
@@ -77,7 +77,7 @@ def read_lock(path: Path = DVC_LOCK) -> dict[str, Any]:
 
 def mended() -> str:
     """What brings dvc.lock back: the last commit's, or none. DVC's run-cache keeps what was run."""
-    committed = lineage.git("show", f"HEAD:./{DVC_LOCK}")
+    committed = revision.git("show", f"HEAD:./{DVC_LOCK}")
     try:
         found = yaml.safe_load(committed or "")
     except yaml.YAMLError:

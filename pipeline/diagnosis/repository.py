@@ -16,7 +16,7 @@ import psutil
 from pipeline.diagnosis.finding import Finding, Look, note, ok, problem
 from pipeline.project import paths
 from pipeline.project.files import free, quoted
-from pipeline.tracking.lineage import GitError, NoAnswer, NoGit, ask_git, git, in_short
+from pipeline.tracking.revision import GitError, NoAnswer, NoGit, ask_git, git, in_short
 
 HEAD = re.compile(r"ref: refs/\S+|[0-9a-f]{40}|[0-9a-f]{64}")
 TRUSTED = re.compile(r"git config --global --add safe\.directory .+")

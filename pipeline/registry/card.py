@@ -14,7 +14,7 @@ from pipeline.evaluation.intervals import intervals
 from pipeline.project import paths
 from pipeline.project.spreadsheets import unguarded
 from pipeline.project.tables import number
-from pipeline.registry.pages import Part
+from pipeline.registry.card_pages import Part
 from pipeline.tasks.task import by_name
 
 PREDICTIONS, SLICES, FIGURES = (paths.REPORTS / name for name in ("predictions.parquet", "slices.csv", "figures"))

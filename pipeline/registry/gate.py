@@ -15,7 +15,7 @@ import polars as pl
 from pipeline.config.schema import Gate
 from pipeline.evaluation import paired
 from pipeline.evaluation.statistics import between, bootstrap, p_value
-from pipeline.registry.contest import Contest, Measured
+from pipeline.registry.comparison import Comparison, Measured
 from pipeline.tasks.metrics import lower_is_better, sign
 from pipeline.tasks.task import by_name
 
@@ -53,34 +53,34 @@ def alone(gate: Gate, challenger: Measured) -> Iterator[Condition]:
         yield Condition("calibration error", error, "≤", gate.calibration_error)
 
 
-def against(gate: Gate, contest: Contest, gain: dict[str, Any]) -> Iterator[Condition]:
+def against(gate: Gate, pair: Comparison, gain: dict[str, Any]) -> Iterator[Condition]:
     """What it must be beside the champion; `gain` as gain_of found it."""
-    yield from significant(gate, contest, gain)
-    yield from groups_kept(gate, contest)
+    yield from significant(gate, pair, gain)
+    yield from groups_kept(gate, pair)
 
 
-def significant(gate: Gate, contest: Contest, gain: dict[str, Any], where: str = "") -> Iterator[Condition]:
+def significant(gate: Gate, pair: Comparison, gain: dict[str, Any], where: str = "") -> Iterator[Condition]:
     on = f" on {where}" if where else ""
     yield Condition(
         f"certain gain in {gate.metric}{on}",
         gain["certain"],
         ">",
         gate.gain,
-        f"{gain['observed']:+.4g}: {gain['challenger']:.4g} for {gain['champion']:.4g} on {len(contest.test):,} rows",
+        f"{gain['observed']:+.4g}: {gain['challenger']:.4g} for {gain['champion']:.4g} on {len(pair.test):,} rows",
     )
     yield Condition(f"{gain['test']}: p", gain["p"], "≤", round(1 - gate.confidence, 9), gain["counts"])
 
 
-def groups_kept(gate: Gate, contest: Contest) -> Iterator[Condition]:
-    if gate.worst_class is not None and by_name(contest.task).classes:
-        yield from losses(gate, contest, "class", pl.DataFrame({"class": contest.test.targets}), gate.worst_class)
-    if gate.worst_slice is not None and contest.test.slices.width:
-        yield from losses(gate, contest, "slice", contest.test.slices, gate.worst_slice)
+def groups_kept(gate: Gate, pair: Comparison) -> Iterator[Condition]:
+    if gate.worst_class is not None and by_name(pair.task).classes:
+        yield from losses(gate, pair, "class", pl.DataFrame({"class": pair.test.targets}), gate.worst_class)
+    if gate.worst_slice is not None and pair.test.slices.width:
+        yield from losses(gate, pair, "slice", pair.test.slices, gate.worst_slice)
 
 
-def gain_of(gate: Gate, contest: Contest) -> dict[str, Any]:
+def gain_of(gate: Gate, pair: Comparison) -> dict[str, Any]:
     """The metric of both, their difference so that more is better, its intervals, and the test's p."""
-    values, way = contest.values, sign(gate.metric)  # (N, 2)
+    values, way = pair.values, sign(gate.metric)  # (N, 2)
     found = paired.value(values.mean(axis=0), gate.metric)
     means = paired.value(bootstrap(values, gate.resamples, seed=0), gate.metric)
     gains = way * (means[:, 0] - means[:, 1])
@@ -117,7 +117,7 @@ def of(gain: dict[str, Any]) -> str:
     return f" of {gain['on']}" if "on" in gain else ""
 
 
-def losses(gate: Gate, contest: Contest, what: str, columns: pl.DataFrame, most: float) -> Iterator[Condition]:
+def losses(gate: Gate, pair: Comparison, what: str, columns: pl.DataFrame, most: float) -> Iterator[Condition]:
     """The class or slice that certainly loses most of the champion's score."""
     groups = {
         f"{name}={value}" if what == "slice" else str(value): np.array(rows)
@@ -127,10 +127,10 @@ def losses(gate: Gate, contest: Contest, what: str, columns: pl.DataFrame, most:
     }
     if not groups:
         return
-    lost = {name: float(share_lost(contest.values[rows].mean(axis=0), gate.metric)) for name, rows in groups.items()}
+    lost = {name: float(share_lost(pair.values[rows].mean(axis=0), gate.metric)) for name, rows in groups.items()}
     certain = {}
     for name in sorted(lost, key=lambda name: -lost[name])[:TRIED]:
-        means = bootstrap(contest.values[groups[name]], gate.resamples, seed=0)
+        means = bootstrap(pair.values[groups[name]], gate.resamples, seed=0)
         certain[name] = float(np.quantile(share_lost(means, gate.metric), 1 - gate.confidence))
     name = max(certain, key=lambda each: (certain[each], lost[each]))
     detail = f"{name}: {-lost[name]:+.2%} of the champion's {gate.metric}; {len(groups):,} compared"

@@ -11,14 +11,14 @@ from pipeline.models.bundle import Bundle
 from pipeline.project import paths
 from pipeline.project.errors import DataError
 from pipeline.project.files import read_json, write_text
-from pipeline.registry import logged, origin, pages, versions
+from pipeline.registry import card_pages, mlflow_model, provenance, versions
 from pipeline.registry.aliases import CHALLENGER, CHAMPION, by_alias, point
 from pipeline.registry.card import Champion, card
 from pipeline.store import processed
 from pipeline.tracking import mlflow_store, sync
 from pipeline.tracking.journal import Journal
 
-CARD = paths.REPORTS / pages.NAME
+CARD = paths.REPORTS / card_pages.NAME
 
 
 def register(client: Any, config: Config) -> tuple[Any, bool]:
@@ -45,7 +45,9 @@ def is_missing(client: Any, config: Config) -> bool:
     told, run = read_json(paths.REGISTERED, "register"), read_json(paths.RUN, "train")
     if (told["name"], told["digest"]) != (config.registry.model, run["bundle_digest"]):
         return False
-    return not client.search_model_versions(f"name='{told['name']}' and tags.`{origin.DIGEST}` = '{told['digest']}'")
+    return not client.search_model_versions(
+        f"name='{told['name']}' and tags.`{provenance.DIGEST}` = '{told['digest']}'"
+    )
 
 
 def is_known(client: Any, config: Config) -> bool:
@@ -66,12 +68,12 @@ def make(
         """The model as MLflow logged it, and its version's tags and description: kept if the version is tried again."""
         spec = processed.load_spec()
         summary = {key: f"{value:.6g}" for key, value in metrics.items() if values.is_headline(key)}
-        tags = origin.tags(config, bundle.digest, run, spec) | summary
-        settings = origin.stored_settings(client, mlflow_id) or config.model_dump(mode="json")
+        tags = provenance.tags(config, bundle.digest, run, spec) | summary
+        settings = provenance.stored_settings(client, mlflow_id) or config.model_dump(mode="json")
         told = card(config, spec, metrics, run, tags, settings, champion(client, name))
-        write_text(CARD, pages.page(f"{name}: {config.scenario}", told))
-        model = logged.log(client, mlflow_id, name, paths.BUNDLE, spec["examples"], list(summary), CARD)
-        return model, tags, pages.markdown(config.scenario, told)
+        write_text(CARD, card_pages.page(f"{name}: {config.scenario}", told))
+        model = mlflow_model.log(client, mlflow_id, name, paths.BUNDLE, spec["examples"], list(summary), CARD)
+        return model, tags, card_pages.markdown(config.scenario, told)
 
     version, new = versions.once(client, name, bundle.digest, lambda: versions.create(client, name, *parts()))
     if parts.cache_info().currsize and versions.logged_model(version) != parts()[0].model_id:
@@ -83,5 +85,7 @@ def champion(client: Any, name: str) -> Champion | None:
     version = by_alias(client, name, CHAMPION)
     if version is None:
         return None
-    settings = origin.stored_settings(client, version.run_id) if origin.found_run(client, version.run_id) else None
+    settings = (
+        provenance.stored_settings(client, version.run_id) if provenance.found_run(client, version.run_id) else None
+    )
     return Champion(version.version, version.tags.get("data.fingerprint", ""), settings)

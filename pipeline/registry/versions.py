@@ -13,7 +13,7 @@ from pipeline.models.bundle import Bundle
 from pipeline.project import paths
 from pipeline.project.errors import DataError, RegistryError
 from pipeline.project.secrets import redact
-from pipeline.registry.origin import DIGEST
+from pipeline.registry.provenance import DIGEST
 from pipeline.tracking.delivery import is_refusal
 from pipeline.tracking.mlflow_store import once_each, shown_uri, unreachable
 

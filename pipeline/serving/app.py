@@ -20,6 +20,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from pipeline.config.schema import Serving
+from pipeline.feedback_loop.store import Store
 from pipeline.kinds.bodies import Invalid
 from pipeline.project.errors import StoreError
 from pipeline.project.processes import end_with
@@ -27,7 +28,6 @@ from pipeline.serving import documents, metrics, site
 from pipeline.serving.edge import Edge
 from pipeline.serving.loaded import Model
 from pipeline.serving.service import Service, database
-from pipeline.serving.store import Store
 
 SETTINGS = "RATCHET_SERVING"  # the environment variable that tells a worker what was typed
 

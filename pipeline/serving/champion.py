@@ -68,7 +68,7 @@ def look(name: str) -> dict[str, Any]:
 def laid_out(name: str) -> dict[str, Any]:
     """The champion, whose files are here and can be loaded; `problem`: that its alias in MLflow stands elsewhere."""
     from pipeline.registry import champion, versions
-    from pipeline.registry.origin import DIGEST
+    from pipeline.registry.provenance import DIGEST
     from pipeline.tracking import mlflow_store
 
     with mlflow_store.answering("ratchet serve", "The champion before, if there is one, is served meanwhile."):

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from pydantic_core import to_json
 
+from pipeline.feedback_loop.store import Prediction, Store
 from pipeline.kinds.bodies import Invalid, invalid
 from pipeline.serving.backlog import Backlog
 from pipeline.serving.loaded import Model
-from pipeline.serving.store import Prediction, Store
 from pipeline.tasks import task as tasks
 
 SLICE = 0.1  # seconds of work after which another request has its turn

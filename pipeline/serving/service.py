@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from pipeline.config.schema import Serving
+from pipeline.feedback_loop.store import Store
 from pipeline.kinds.bodies import Invalid, Limits
 from pipeline.project import paths
 from pipeline.project.errors import StoreError
@@ -19,7 +20,6 @@ from pipeline.serving.engine import Engine
 from pipeline.serving.loaded import Loaded, Model
 from pipeline.serving.outcomes import matched, named
 from pipeline.serving.reading import Reader
-from pipeline.serving.store import Store
 
 PRUNE_SECONDS = 3600.0
 CHECK_SECONDS = 3.0  # between two looks at the store

@@ -5,7 +5,7 @@ import plotly.io
 from optuna import visualization
 
 from pipeline.evaluation.figures.style import BAD, GOOD, GREY
-from pipeline.sweeping.findings import LINES, Findings, among
+from pipeline.sweeping.analysis import LINES, Findings, among
 
 LOOK = {
     "template": "plotly_white",

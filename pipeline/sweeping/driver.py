@@ -25,7 +25,7 @@ from pipeline.sweeping.leases import BEAT, Leases
 from pipeline.sweeping.preparing import Sweep
 from pipeline.sweeping.process import Server
 from pipeline.sweeping.worker import Plan, stoppable, work
-from pipeline.tracking import family, lineage
+from pipeline.tracking import family, revision
 from pipeline.tracking.journal import Journal
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry
@@ -111,9 +111,9 @@ def describe(journal: Journal, sweep: Sweep) -> None:
     dumped = sweep.base.model_dump(mode="json")
     journal.text(yaml.safe_dump(dumped, sort_keys=True, allow_unicode=True), "config.yaml")
     tags = {"scenario": sweep.base.scenario, "sweep.study": sweep.study, "sweep.host": socket.gethostname()}
-    code = lineage.commit()
-    lineage.tell_no_commit(code)
-    journal.tags({**tags, "data.fingerprint": sweep.about["data.fingerprint"], **code, **lineage.packages()})
+    code = revision.commit()
+    revision.tell_no_commit(code)
+    journal.tags({**tags, "data.fingerprint": sweep.about["data.fingerprint"], **code, **revision.packages()})
 
 
 def until_done(sweep: Sweep, plan: Plan, study: optuna.Study, server: Server) -> None:

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.evaluation.figures.style import BAD, GOOD, GREY, shown, write
-from pipeline.sweeping.findings import LINES, Findings, Parameter
+from pipeline.sweeping.analysis import LINES, Findings, Parameter
 
 COLUMNS = 3  # panels side by side
 PANELS = 24  # of one figure

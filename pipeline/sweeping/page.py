@@ -10,7 +10,7 @@ from plotly.offline import get_plotlyjs
 from pipeline.project.html import document, facts, section
 from pipeline.project.tables import duration
 from pipeline.sweeping import charts
-from pipeline.sweeping.findings import FITTED, LINES, Findings
+from pipeline.sweeping.analysis import FITTED, LINES, Findings
 
 ROWS = 1000  # trials in the page's table
 TITLES = {

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.project.files import write_atomically, write_text
 from pipeline.sweeping import figures
-from pipeline.sweeping.findings import Findings, find
+from pipeline.sweeping.analysis import Findings, find
 from pipeline.sweeping.page import names, page
 
 KEPT = ("seconds", "threads", "reason", "reused", "run_id", "config.hash")  # of a trial's user attributes

@@ -21,7 +21,7 @@ from pipeline.project.code import stage_digest
 from pipeline.project.errors import DataError, TrainingError
 from pipeline.project.files import FULL, free, read_json, require_writable, unwritable, write_json
 from pipeline.tracking import journal as journals
-from pipeline.tracking import lineage
+from pipeline.tracking import revision
 from pipeline.tracking.journal import Journal
 from pipeline.training import launch
 from pipeline.training.checkpoint import Interrupted, verified
@@ -168,9 +168,9 @@ def describe(journal: Journal, config: Config, spec: dict[str, Any], data: Path,
 
     `told`: its parent said already what git does not tell.
     """
-    code = lineage.commit()
+    code = revision.commit()
     if not told:
-        lineage.tell_no_commit(code)
+        revision.tell_no_commit(code)
     settings = config.model_dump(mode="json")
     journal.params({key: value for key, value in flatten(settings) if not key.startswith("data.source.")})
     journal.text(yaml.safe_dump(settings, sort_keys=True, allow_unicode=True), "config.yaml")
@@ -186,8 +186,8 @@ def describe(journal: Journal, config: Config, spec: dict[str, Any], data: Path,
             **launch.tags(config),
             "threads": str(config.trainer.threads or torch.get_num_threads()),
             **code,
-            **lineage.dvc_sums(),
-            **lineage.packages(),
+            **revision.dvc_sums(),
+            **revision.packages(),
         }
     )
     for split, context in CONTEXTS.items():

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.evaluation import statistics
-from pipeline.serving.store import DAY, Labelled
+from pipeline.feedback_loop.store import DAY, Labelled
 from pipeline.tasks.metrics import lower_is_better
 
 NORMAL = 1.959964  # standard errors, for 95%

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.config.schema import Config
-from pipeline.monitoring import live
-from pipeline.monitoring.comparing import Compared
-from pipeline.monitoring.drift import Drift, drift
-from pipeline.monitoring.live import Score
+from pipeline.feedback_loop import live
+from pipeline.feedback_loop.comparing import Compared
+from pipeline.feedback_loop.drift import Drift, drift
+from pipeline.feedback_loop.live import Score
+from pipeline.feedback_loop.store import Store
 from pipeline.project.tables import number, table
-from pipeline.serving.store import Store
 
 DAYS = 14  # of a version, the latest, in the terminal
 BIASED = "Labels are no random sample: people correct what is wrong sooner than they confirm what is right."

@@ -8,10 +8,10 @@ from pathlib import Path
 import polars as pl
 
 from pipeline.config.schema import Config, Labels
+from pipeline.feedback_loop.store import Labelled, Store
 from pipeline.project import paths
 from pipeline.project.errors import DataError
 from pipeline.project.files import sha256, write_atomically, write_text
-from pipeline.serving.store import Labelled, Store
 from pipeline.store.labels import COLUMNS, FILE
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.schema import Config, Labels
+from pipeline.feedback_loop import attempts, exporting
+from pipeline.feedback_loop.reasons import news
+from pipeline.feedback_loop.store import Store
 from pipeline.project import paths
 from pipeline.project.errors import RatchetError
 from pipeline.project.files import read_json
 from pipeline.project.secrets import redact
-from pipeline.retraining import attempts, exporting
-from pipeline.retraining.reasons import news
-from pipeline.serving.store import Store
 
 PROMOTED, REFUSED, UNFINISHED = 0, 1, 2
 

@@ -17,7 +17,7 @@ from pipeline.project import paths
 from pipeline.project.errors import RatchetError
 from pipeline.project.secrets import redact
 from pipeline.store.labels import FILE
-from pipeline.tracking.lineage import GitError, ask_git, git, in_short
+from pipeline.tracking.revision import GitError, ask_git, git, in_short
 
 STAGES = ("preprocess", "train", "evaluate")
 TOLD = 12  # lines of a stage that failed
@@ -27,7 +27,7 @@ class Impossible(RatchetError):
     """What it takes to make the version again is not to be had."""
 
 
-def remake(told: dict[str, Any], folder: Path) -> Iterator[Path]:
+def rebuild(told: dict[str, Any], folder: Path) -> Iterator[Path]:
     """Yields the project, made in `folder`, after each of STAGES; `told` is origin.read's.
 
     Impossible, with what is missing, if one can't be run.

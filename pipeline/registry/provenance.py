@@ -14,7 +14,7 @@ import yaml
 from pipeline.config.schema import Config
 from pipeline.project import paths
 from pipeline.registry import ledger
-from pipeline.tracking import lineage
+from pipeline.tracking import revision
 
 DIGEST = "bundle.digest"
 LONGEST = 4000  # characters of a tag; older servers take 5,000
@@ -26,7 +26,7 @@ def tags(config: Config, digest: str, run: dict[str, Any], spec: dict[str, Any])
     """Of a new version; `digest` is its bundle's, `run` is run.json, `spec` is data/processed's."""
     import torch
 
-    code = lineage.commit()
+    code = revision.commit()
     return {
         DIGEST: digest,
         "scenario": config.scenario,
@@ -46,14 +46,14 @@ def tags(config: Config, digest: str, run: dict[str, Any], spec: dict[str, Any])
 
 def changed() -> str:
     """Files of the package that differ from the commit, or are not in it, one a line."""
-    status = lineage.git("status", "--porcelain", "--untracked-files=all", "--", "pipeline") or ""
+    status = revision.git("status", "--porcelain", "--untracked-files=all", "--", "pipeline") or ""
     found = [line.split(maxsplit=1)[1] for line in status.splitlines()]
     return "\n".join(found) if len("\n".join(found)) < LONGEST else f"{len(found):,} files"
 
 
 def dvc_sums() -> dict[str, str]:
     """Those of dvc.lock, unless it tells of another training than models/: stages can be run without DVC."""
-    sums = lineage.dvc_sums()
+    sums = revision.dvc_sums()
     run = hashlib.md5(paths.RUN.read_bytes(), usedforsecurity=False).hexdigest()
     return sums if sums.get(f"dvc.{paths.RUN}") == run else {}
 

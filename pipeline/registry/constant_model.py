@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.config.schema import Gate
 from pipeline.evaluation import paired
 from pipeline.evaluation.statistics import bootstrap
-from pipeline.registry.contest import Measured, asked
+from pipeline.registry.comparison import Measured, asked
 from pipeline.registry.gate import Condition
 from pipeline.store import processed
 from pipeline.store.held_out import HeldOut

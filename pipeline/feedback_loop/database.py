@@ -30,9 +30,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
+from pipeline.feedback_loop import sqlite_file
 from pipeline.project.errors import StoreError
 from pipeline.project.secrets import redact
-from pipeline.serving import file
 
 FORMAT = 1
 WAIT = 10  # seconds for a lock, a connection or a server's reply
@@ -133,7 +133,7 @@ def opened(given: str) -> Engine:
         engine.dispose()
         raise
     if engine.url.get_backend_name() == "sqlite":
-        file.watch(engine)
+        sqlite_file.watch(engine)
     return engine
 
 
@@ -146,7 +146,7 @@ def connecting(given: str | URL, **more: Any) -> Engine:
         raise StoreError(f"serving.store={redact(str(given))}: {error}. Allowed: {ALLOWED}") from None
     if url.get_backend_name() == "sqlite":
         event.listen(engine, "connect", write_ahead)
-        event.listen(engine, "connect", file.remember)
+        event.listen(engine, "connect", sqlite_file.remember)
     event.listen(engine, "begin", begin if url.get_backend_name() == "sqlite" else bounded)
     return engine
 
@@ -208,7 +208,7 @@ def transaction(engine: Engine, writes: str | None = None, wait: int | None = No
         with connection.begin():
             yield connection
         if writes is not None and engine.dialect.name == "sqlite":
-            file.require_there(connection)
+            sqlite_file.require_there(connection)
 
 
 def make(connection: Connection) -> None:

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from pipeline.config.schema import Config
+from pipeline.feedback_loop import features
+from pipeline.feedback_loop.comparing import Compared, compared
+from pipeline.feedback_loop.store import Prediction, Store
 from pipeline.kinds.encoding import encode, raw
 from pipeline.kinds.kind import of
 from pipeline.models.bundle import Bundle
-from pipeline.monitoring import features
-from pipeline.monitoring.comparing import Compared, compared
 from pipeline.project import paths
 from pipeline.project.errors import DataError
-from pipeline.serving.store import Prediction, Store
 from pipeline.store import processed as data
 from pipeline.tasks import task as tasks
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, delete, exists, func, insert, select, update
 
-from pipeline.kinds.kind import by_name
-from pipeline.serving import file
-from pipeline.serving.database import (
+from pipeline.feedback_loop import sqlite_file
+from pipeline.feedback_loop.database import (
     LABELS,
     LASTING,
     PREDICTIONS,
@@ -25,7 +24,8 @@ from pipeline.serving.database import (
     opened,
     transaction,
 )
-from pipeline.serving.scrubbing import scrubbed_record
+from pipeline.feedback_loop.scrubbing import scrubbed_record
+from pipeline.kinds.kind import by_name
 
 DAY = 86_400_000  # milliseconds
 PAGE = 200  # rows in memory, or under lock, at once
@@ -62,7 +62,7 @@ class Store:
         self.engine = opened(url)
         self.checker = connecting(self.engine.url, pool_size=1)  # its own: others may all be waiting
         if self.sqlite:
-            file.watch(self.checker)
+            sqlite_file.watch(self.checker)
         self.scrub = scrub
 
     @property
@@ -78,7 +78,7 @@ class Store:
         """StoreError if a label could not be kept now. It writes: a full disk shows in nothing else."""
         with explained(self.engine.url):
             if self.sqlite:
-                file.require_writable(self.engine.url.database)
+                sqlite_file.require_writable(self.engine.url.database)
             with transaction(self.checker, LASTING, PATIENCE) as connection:
                 if self.sqlite:
                     make(connection)  # where an empty file was put in its place

@@ -13,7 +13,7 @@ from pipeline.evaluation.names import is_of_class, of_class
 from pipeline.kinds.kind import of
 from pipeline.models.bundle import Bundle
 from pipeline.registry import versions
-from pipeline.registry.origin import found_run
+from pipeline.registry.provenance import found_run
 from pipeline.store.held_out import HeldOut
 
 WARM, TIMED = 10, 200  # single records
@@ -49,7 +49,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Contest:
+class Comparison:
     test: HeldOut
     challenger: Measured
     champion: Measured

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.config.schema import Config
-from pipeline.monitoring import live
-from pipeline.monitoring.drift import drift
-from pipeline.retraining.exporting import chosen
-from pipeline.serving.store import Labelled, Store
+from pipeline.feedback_loop import live
+from pipeline.feedback_loop.drift import drift
+from pipeline.feedback_loop.exporting import chosen
+from pipeline.feedback_loop.store import Labelled, Store
 from pipeline.tasks.metrics import lower_is_better
 
 FEWEST = 30  # labels of which a score is taken

@@ -6,14 +6,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+from mlflow.models import ModelSignature, infer_signature
+from mlflow.types import Schema
+
 import pipeline
 from pipeline.kinds.kind import of
 from pipeline.models.bundle import Bundle
 from pipeline.project.files import follow_umask
-from pipeline.registry.origin import DIGEST
+from pipeline.registry.provenance import DIGEST
 from pipeline.tracking.mlflow_store import once_each
 
-NEEDED = ("torch", "safetensors", "numpy", "pandas", "pydantic", "mlflow")  # what served.py and the bundle import
+NEEDED = ("torch", "safetensors", "numpy", "pandas", "pydantic", "mlflow")  # what pyfunc.py and the bundle import
 
 
 def log(client: Any, mlflow_id: str, name: str, folder: Path, records: Any, metrics: list[str], card: Path) -> Any:
@@ -46,10 +51,10 @@ def save(place: Path, model: Any, bundle: Bundle, folder: Path, records: Any) ->
     import mlflow
     from mlflow.models import Model
 
-    from pipeline.registry.signature import signature
+    pass
 
     # The model needs the package to read its bundle.
-    package, served = Path(pipeline.__file__).parent, find_spec("pipeline.registry.served").origin
+    package, served = Path(pipeline.__file__).parent, find_spec("pipeline.registry.pyfunc").origin
     kind = of(bundle.encoder)
     given, needed = kind.example(records), NEEDED + kind.packages
     mlflow.pyfunc.save_model(
@@ -79,3 +84,8 @@ def scores(client: Any, model: Any, metrics: list[str]) -> list[Any]:
         for name in metrics
         for point in client.get_metric_history(model.source_run_id, name)
     ]
+
+
+def signature(bundle: Bundle, given: np.ndarray | pd.DataFrame) -> ModelSignature:
+    outputs = infer_signature(given, pd.DataFrame(bundle.predict(given))).outputs
+    return ModelSignature(Schema(of(bundle.encoder).columns(bundle.encoder)), outputs)

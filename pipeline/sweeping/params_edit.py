@@ -18,7 +18,7 @@ ABSENT = "-"
 
 
 @dataclass(frozen=True)
-class Adoption:
+class ParamsEdit:
     text: str  # of params.yaml
     before: Config
     after: Config
@@ -29,7 +29,7 @@ class Adoption:
         return differing(leaves(self.before), leaves(self.after))
 
 
-def adoption(text: str, target: Config, threads: int | None) -> Adoption:
+def edit_params(text: str, target: Config, threads: int | None) -> ParamsEdit:
     """`text` is that of params.yaml; ConfigError if no edit of it gives the target's config hash.
 
     What is adopted is what the hash is made of, the scenario, and `threads`, unless None.
@@ -45,7 +45,7 @@ def adoption(text: str, target: Config, threads: int | None) -> Adoption:
     if after.hash != target.hash:
         others = differing(hashed(leaves(after)), hashed(leaves(target)))
         raise refusal("\n".join(f"  {key}: {here!r}, and not {there!r}" for key, here, there in others))
-    return Adoption(new, before, after)
+    return ParamsEdit(new, before, after)
 
 
 def edited(text: str, target: Config) -> str:

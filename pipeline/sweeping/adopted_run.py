@@ -18,14 +18,14 @@ from pipeline.project.errors import ConfigError, DataError, SweepError
 from pipeline.project.secrets import redact
 from pipeline.project.tables import number, table
 from pipeline.sweeping import study as studies
-from pipeline.tracking import lineage, mlflow_store
+from pipeline.tracking import mlflow_store, revision
 from pipeline.tracking.recorded import FEWEST, SHORT, Recorded, begun, found, read, state
 
 Told = tuple[dict[str, Any], dict[str, str]]  # the whole settings of a run, and its tags
 
 
 @dataclass(frozen=True)
-class Winner:
+class Adopted:
     title: str
     config: Config
     tags: dict[str, str]
@@ -39,7 +39,7 @@ class Winner:
         return self.counted or self.config.trainer.threads or int(self.tags.get("threads", 0)) or None
 
 
-def winner(given: str | None, trial: int | None, url: str | None) -> Winner:
+def find_adopted(given: str | None, trial: int | None, url: str | None) -> Adopted:
     """`given`: a study; a run's id, the beginning of one, or its name; None: the study whose trial finished last."""
     names = [] if url is None and not paths.state(studies.DATABASE).is_file() else known(url)
     if given is None:
@@ -86,7 +86,7 @@ def latest(names: list[str], url: str | None) -> str:
     )
 
 
-def of_study(study: optuna.Study, wanted: int | None) -> Winner:
+def of_study(study: optuna.Study, wanted: int | None) -> Adopted:
     trial = best(study) if wanted is None else chosen(study, wanted)
     pairs = zip(objectives(study), trial.values, strict=True)
     scores = ", ".join(f"{name} {number(value)}" for name, value in pairs)
@@ -99,7 +99,7 @@ def of_study(study: optuna.Study, wanted: int | None) -> Winner:
     about = {"config.hash": told_by.get("config.hash"), "data.fingerprint": study.user_attrs.get("data.fingerprint")}
     tags = {key: value for key, value in about.items() if value} | told[1]
     threads = None if "reused" in told_by else told_by.get("threads")
-    return Winner(title, usable(told[0], title, tags), tags, threads)
+    return Adopted(title, usable(told[0], title, tags), tags, threads)
 
 
 def best(study: optuna.Study) -> FrozenTrial:
@@ -139,20 +139,20 @@ def chosen(study: optuna.Study, wanted: int) -> FrozenTrial:
     )
 
 
-def of_run(given: str, run: Recorded | DataError, names: list[str]) -> Winner:
+def of_run(given: str, run: Recorded | DataError, names: list[str]) -> Adopted:
     if isinstance(run, DataError):
         is_id = len(given) >= FEWEST and re.fullmatch(r"[0-9a-f]+", given)
         told = from_mlflow(given) if is_id else None
         if told is None:
             raise DataError(f"{run}\nThe studies are {listed(names)}")
         title = f"run {told[1][mlflow_store.RUN_TAG][:SHORT]} of {mlflow_store.shown_uri()}"
-        return Winner(title, usable(told[0], title, told[1]), told[1], None)
+        return Adopted(title, usable(told[0], title, told[1]), told[1], None)
     title = described(run)
     settings = run.settings()
     told = (settings, run.tags) if settings else from_mlflow(run.run_id)
     if told is None:
         raise missing(title, run.run_id)
-    return Winner(title, usable(told[0], title, told[1]), told[1], None)
+    return Adopted(title, usable(told[0], title, told[1]), told[1], None)
 
 
 def described(run: Recorded) -> str:
@@ -214,6 +214,6 @@ def usable(settings: dict[str, Any], title: str, tags: dict[str, str]) -> Config
     if not config.is_of(then := tags.get("config.hash", config.hash)):
         raise ConfigError(
             f"{title}\nIts settings had the config hash {then[:12]}, and have {config.hash[:12]} by this version of "
-            f"Ratchet: they were made by another.\nType: {lineage.checkout(tags)}"
+            f"Ratchet: they were made by another.\nType: {revision.checkout(tags)}"
         )
     return config

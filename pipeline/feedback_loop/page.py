@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from html import escape
 
-from pipeline.monitoring.comparing import Compared
-from pipeline.monitoring.live import Score
-from pipeline.monitoring.report import BIASED, Report, drift_line, line
+from pipeline.feedback_loop.comparing import Compared
+from pipeline.feedback_loop.live import Score
+from pipeline.feedback_loop.report import BIASED, Report, drift_line, line
 from pipeline.project.html import document, section, table
 from pipeline.tasks.metrics import lower_is_better
 
