@@ -80,3 +80,14 @@ def test_an_unknown_loss_kind_or_task_is_refused_by_its_name() -> None:
         tasks.by_name("segmentation")
     with pytest.raises(DataError, match="of the kind 'sound'"):
         kinds.by_name("sound")
+
+
+def test_the_page_on_architecture_names_files_and_folders_that_there_are() -> None:
+    page = (REPOSITORY / "docs/architecture.md").read_text(encoding="utf-8")
+    named = {
+        name for name in re.findall(r"`([\w/]+(?:/|\.py|\.yaml))`", page) if "NAME" not in name and "VERB" not in name
+    }
+    assert len(named) > 40
+    assert [name for name in sorted(named) if not any((top / name).exists() for top in (REPOSITORY, PACKAGE))] == []
+    folders = {folder.name for folder in PACKAGE.iterdir() if folder.is_dir() and folder.name != "__pycache__"}
+    assert {row.split("`")[1].rstrip("/") for row in page.splitlines() if re.match(r"\| `\w+/` \|", row)} == folders
