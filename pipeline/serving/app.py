@@ -24,6 +24,7 @@ from pipeline.kinds.bodies import Invalid
 from pipeline.project.errors import StoreError
 from pipeline.project.processes import end_with
 from pipeline.serving import documents, metrics, site
+from pipeline.serving.connection import Bounded
 from pipeline.serving.edge import Edge
 from pipeline.serving.loaded import Model
 from pipeline.serving.service import Service, database
@@ -66,7 +67,7 @@ def create() -> metrics.Measured:
     site.pages(app)
     hosts = {"localhost", "127.0.0.1", "::1", given["host"], *settings.hosts}
     edge = Edge(app, hosts=hosts, body=settings.body_mb << 20, seconds=settings.seconds, token=token)
-    return metrics.Measured(edge)  # which counts what the edge refuses as well
+    return metrics.Measured(Bounded(edge))  # which counts what is refused there as well
 
 
 def answers(app: FastAPI) -> None:
