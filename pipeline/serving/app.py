@@ -59,7 +59,8 @@ def create() -> metrics.Measured:
         service.reader.close()
         service.store.close()
 
-    app = FastAPI(title="Ratchet", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    about = {"title": "Ratchet", "version": "1", "docs_url": None, "redoc_url": None}
+    app = FastAPI(lifespan=lifespan, **about, **documents.EVERY)
     app.openapi = lambda: documents.openapi(app, service.loaded.model)
     answers(app)
     predictions(app, service)
@@ -130,7 +131,8 @@ def predictions(app: FastAPI, service: Service) -> None:
     add = partial(app.router.add_api_route, methods=["POST"], route_class_override=Plain)
     add("/predict", predict, summary="One record in, one answer out")
     add("/predict/batch", predict_batch, summary="Many records at once")
-    add("/feedback", feedback, summary="What would have been right")
+    answer = {"response_model": documents.Stored, "responses": documents.FORGOTTEN}
+    add("/feedback", feedback, summary="What would have been right", **answer)
 
 
 def said(model: Model, rest: bytes) -> Response:
@@ -157,31 +159,34 @@ async def uploaded(request: Request) -> bytes:
 
 
 def facts(app: FastAPI, service: Service) -> None:
-    @app.get("/health", summary="What is served, and what is wrong")
-    async def all_of_it() -> JSONResponse:
-        return JSONResponse(service.health())
+    get = partial(app.get, response_model_exclude_unset=True)
 
-    @app.get("/health/live", summary="Whether the process answers")
-    async def live() -> JSONResponse:
-        return JSONResponse({"live": True})
+    @get("/health", summary="What is served, and what is wrong")
+    async def all_of_it() -> documents.Health:
+        return documents.Health(**service.health())
 
-    @app.get("/health/ready", summary="Whether it can predict: 503 until then")
-    async def ready() -> JSONResponse:
-        told = service.health()
-        return JSONResponse(told, 200 if told["ready"] else 503)
+    @get("/health/live", summary="Whether the process answers")
+    async def live() -> documents.Live:
+        return documents.Live(live=True)
 
-    @app.get("/metrics", summary="For Prometheus")
+    @get("/health/ready", summary="Whether it can predict: 503 until then", responses=documents.UNREADY)
+    async def ready(response: Response) -> documents.Health:
+        told = documents.Health(**service.health())
+        response.status_code = 200 if told.ready else 503
+        return told
+
+    @app.get("/metrics", summary="For Prometheus", response_class=Response, responses=documents.TEXT)
     async def numbers() -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
-    @app.get("/about", summary="What the model takes and gives, with examples")
-    async def about() -> JSONResponse:
+    @get("/about", summary="What the model takes and gives, with examples")
+    async def about() -> documents.About:
         model = service.model
-        return JSONResponse({"model": model.name, "version": model.version, **model.form.about()})
+        return documents.About(model=model.name, version=model.version, **model.form.about())
 
-    @app.get("/items", summary="The items whose titles hold a text")
-    async def items(query: str = "") -> JSONResponse:
+    @get("/items", summary="The items whose titles hold a text", responses=documents.RANKLESS)
+    async def items(query: str = "") -> documents.Items:
         found = service.model.form.items(query)
         if found is None:
             raise HTTPException(404, "this model ranks no items")
-        return JSONResponse(found)
+        return documents.Items(found)
