@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 import psutil
 
+from pipeline.serving.connection import Bounded
 from pipeline.serving.edge import Edge
 from tests.conftest import REPOSITORY, lean
 from tests.runs import eventually
@@ -58,7 +59,7 @@ async def app(scope: dict, receive: object, send: object) -> None:
 def serve(port: int, token: str | None) -> None:
     import uvicorn
 
-    edge = Edge(app, hosts={"localhost", "127.0.0.1", "[::1]"}, body=BODY, seconds=SECONDS, token=token)
+    edge = Bounded(Edge(app, hosts={"localhost", "127.0.0.1", "[::1]"}, body=BODY, seconds=SECONDS, token=token))
     connection = "pipeline.serving.connection:Connection"
     limits = {"limit_concurrency": PLACES, "timeout_keep_alive": SECONDS, "timeout_graceful_shutdown": SECONDS}
     uvicorn.run(edge, port=port, http=connection, ws="none", proxy_headers=False, log_level="warning", **limits)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,32 +60,60 @@ def page(tab: Page, served: tuple[Service, dict[str, str]]) -> Iterator[Page]:
 def test_the_docs_send_an_example_a_file_and_the_label_of_the_answer(page: Page, served):
     service, _ = served
     page.goto(f"{service.uri}/docs")
-    predict = page.locator("#predict")
-    expect(predict).to_contain_text("array of 28 × 28, each: integer, 0 to 255")
-    assert page.locator(".operation").count() == len(service.get("/openapi.json")[1]["paths"])
-    assert sent(predict, "200 OK")["label"] in list("0123456789")
-    assert f"curl '{service.uri}/predict'" in predict.locator(".curl").inner_text()
-    name = sent(predict, "200 OK")["prediction_id"]
-    page.locator("#feedback > summary").press("Enter")
-    assert sent(page.locator("#feedback"), "200 OK")["prediction_id"] == name
+    predict = operation(page, "predict")
+    predict.locator(".opblock-section-request-body").get_by_role("tab", name="Schema").click()
+    expect(predict).to_contain_text(re.compile(r"array<array<integer>>.*28 items.*28 items.*integer.*\[0, 255\]"))
+    predict.locator(".opblock-section-request-body").get_by_role("tab", name="Edit Value").click()
+    assert page.locator(".opblock").count() == len(service.get("/openapi.json")[1]["paths"])
+    assert sent(predict, 200)["label"] in list("0123456789")
+    assert f"'{service.uri}/predict'" in predict.locator(".curl-command").inner_text()
+    feedback = operation(page, "feedback")
+    for _ in range(2):  # the first is shown when /feedback is opened, the next where it is open
+        name = sent(predict, 200)["prediction_id"]
+        expect(feedback.locator("textarea")).to_have_value(re.compile(name))
+        assert sent(feedback, 200)["prediction_id"] == name
 
     content = io.BytesIO()
     Image.fromarray(np.zeros((28, 28), np.uint8)).save(content, "PNG")
     file = {"name": "a 'digit'.png", "mimeType": "image/png", "buffer": content.getvalue()}
+    predict.get_by_label("Request content type").select_option("multipart/form-data")
     predict.locator("[type=file]").set_input_files(file)
-    assert r"--form 'image=@a '\''digit'\''.png'" in predict.locator(".curl").inner_text()
     again = service.predicted({"pixels": np.zeros((28, 28), int).tolist()})["probabilities"]
-    assert sent(predict, "200 OK")["probabilities"] == pytest.approx(again)
+    assert sent(predict, 200)["probabilities"] == pytest.approx(again)
+    assert r"-F 'image=@a '\''digit'\''.png" in predict.locator(".curl-command").inner_text()
 
 
 def test_the_docs_show_a_refusal(page: Page, served):
     page.goto(f"{served[0].uri}/docs#predict_batch")
-    batch = page.locator("#predict_batch")
+    expect(page.locator("#operations-default-predict_batch textarea")).to_be_visible()
+    batch = operation(page, "predict_batch")
     batch.locator("textarea").fill('{"records": [{"image": 7}]}')
-    assert sent(batch, "422")["detail"][0]["field"] == "records.0.image"
-    expect(batch.locator(".outcome")).to_have_class("outcome refused")
+    assert sent(batch, 422)["detail"][0]["field"] == "records.0.image"
     batch.locator("textarea").fill("{")
-    assert "not JSON" in sent(batch, "422")["detail"][0]["message"]
+    assert "not JSON" in sent(batch, 422)["detail"][0]["message"]
+
+
+def test_the_docs_ask_for_the_token_and_keep_it_out_of_the_command(page: Page, served):
+    service, _ = served
+    wanted = "Bearer good"
+    page.route(
+        "**/openapi.json",
+        lambda route: (
+            route.continue_()
+            if route.request.headers.get("authorization") == wanted
+            else route.fulfill(status=401, json={"detail": [{"field": "", "message": "the token is missing"}]})
+        ),
+    )
+    page.goto(f"{service.uri}/docs")
+    page.get_by_label("Token of this service").fill("good")
+    page.get_by_label("Token of this service").press("Enter")
+    predict = operation(page, "predict")
+    with page.expect_request("**/predict") as asked:
+        sent(predict, 200)
+    assert asked.value.headers["authorization"] == wanted
+    assert "good" not in predict.locator(".curl-command").inner_text()
+    page.unroute("**/openapi.json")
+    page.evaluate("sessionStorage.clear()")
 
 
 def test_a_kind_without_an_input_of_its_own_is_asked_as_json(page: Page, project: Path, served):
@@ -115,7 +144,7 @@ def test_an_example_is_answered_on_the_page_and_judged(page: Page, project: Path
     page.locator("#right").click()
     expect(page.locator("#status")).to_contain_text("is right. Thank you.")
     page.get_by_role("link", name="API").click()
-    assert "prediction_id" in sent(page.locator("#predict"), "200 OK")
+    assert "prediction_id" in sent(operation(page, "predict"), 200)
 
 
 def test_on_a_small_screen_the_answer_comes_into_sight_and_the_drawing_stays(page: Page, project: Path, served) -> None:
@@ -201,13 +230,22 @@ def test_a_token_is_asked_for_calmly_and_a_wrong_one_is_said(page: Page, served)
     page.evaluate("sessionStorage.clear()")
 
 
-def sent(operation: Locator, status: str) -> dict:
-    """What the docs show after a press of Send."""
+def operation(page: Page, name: str) -> Locator:
+    """One of the docs', opened."""
+    found = page.locator(f"#operations-default-{name}")
+    expect(found).to_be_visible()
+    if found.locator(".opblock-body").count() == 0:
+        found.locator(".opblock-summary-control").press("Enter")
+    return found
+
+
+def sent(operation: Locator, status: int) -> dict:
+    """What the docs show after a press of Execute."""
     with operation.page.expect_response(lambda response: response.request.method == "POST") as waited:
-        operation.get_by_role("button", name="Send").click()
-    expect(operation.locator(".outcome")).to_contain_text(status)
+        operation.get_by_role("button", name="Execute").click()
+    expect(operation.locator(".live-responses-table td.response-col_status").last).to_contain_text(str(status))
     answer = waited.value.json()
-    expect(operation.locator(".answer")).to_contain_text(next(iter(answer)))
+    expect(operation.locator(".live-responses-table .microlight").first).to_contain_text(next(iter(answer)))
     return answer
 
 

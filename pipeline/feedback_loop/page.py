@@ -1,4 +1,7 @@
-"""What `ratchet feedback` tells, as one page: the score by day with its intervals, and how each feature has drifted."""
+"""What `ratchet feedback` tells, as one page: the score by day with its intervals, and how each feature has drifted.
+
+Drawn here alone, and by hand: each mark tells its numbers where the pointer is, which matplotlib's SVG does not.
+"""
 
 from collections.abc import Callable, Iterator
 from html import escape

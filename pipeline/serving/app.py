@@ -25,6 +25,7 @@ from pipeline.kinds.bodies import Invalid
 from pipeline.project.errors import StoreError
 from pipeline.project.processes import end_with
 from pipeline.serving import documents, metrics, site
+from pipeline.serving.connection import Bounded
 from pipeline.serving.edge import Edge
 from pipeline.serving.loaded import Model
 from pipeline.serving.service import Service, database
@@ -58,7 +59,8 @@ def create() -> metrics.Measured:
         service.reader.close()
         service.store.close()
 
-    app = FastAPI(title="Ratchet", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    about = {"title": "Ratchet", "version": "1", "docs_url": None, "redoc_url": None}
+    app = FastAPI(lifespan=lifespan, **about, **documents.EVERY)
     app.openapi = lambda: documents.openapi(app, service.loaded.model)
     answers(app)
     predictions(app, service)
@@ -66,7 +68,7 @@ def create() -> metrics.Measured:
     site.pages(app)
     hosts = {"localhost", "127.0.0.1", "::1", given["host"], *settings.hosts}
     edge = Edge(app, hosts=hosts, body=settings.body_mb << 20, seconds=settings.seconds, token=token)
-    return metrics.Measured(edge)  # which counts what the edge refuses as well
+    return metrics.Measured(Bounded(edge))  # which counts what is refused there as well
 
 
 def answers(app: FastAPI) -> None:
@@ -88,7 +90,10 @@ def answers(app: FastAPI) -> None:
 
 
 class Plain(APIRoute):
-    """Its endpoint takes the request and gives the response: nothing is left that FastAPI would have to work out."""
+    """Its endpoint takes the request and gives the response: nothing is left that FastAPI would have to work out.
+
+    That would cost 110 µs a request instead of 57, of about 800 in all; and what a body may be, the model alone says.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         return self.endpoint
@@ -129,7 +134,8 @@ def predictions(app: FastAPI, service: Service) -> None:
     add = partial(app.router.add_api_route, methods=["POST"], route_class_override=Plain)
     add("/predict", predict, summary="One record in, one answer out")
     add("/predict/batch", predict_batch, summary="Many records at once")
-    add("/feedback", feedback, summary="What would have been right")
+    answer = {"response_model": documents.Stored, "responses": documents.FORGOTTEN}
+    add("/feedback", feedback, summary="What would have been right", **answer)
 
 
 def said(model: Model, rest: bytes) -> Response:
@@ -156,31 +162,34 @@ async def uploaded(request: Request) -> bytes:
 
 
 def facts(app: FastAPI, service: Service) -> None:
-    @app.get("/health", summary="What is served, and what is wrong")
-    async def all_of_it() -> JSONResponse:
-        return JSONResponse(service.health())
+    get = partial(app.get, response_model_exclude_unset=True)
 
-    @app.get("/health/live", summary="Whether the process answers")
-    async def live() -> JSONResponse:
-        return JSONResponse({"live": True})
+    @get("/health", summary="What is served, and what is wrong")
+    async def all_of_it() -> documents.Health:
+        return documents.Health(**service.health())
 
-    @app.get("/health/ready", summary="Whether it can predict: 503 until then")
-    async def ready() -> JSONResponse:
-        told = service.health()
-        return JSONResponse(told, 200 if told["ready"] else 503)
+    @get("/health/live", summary="Whether the process answers")
+    async def live() -> documents.Live:
+        return documents.Live(live=True)
 
-    @app.get("/metrics", summary="For Prometheus")
+    @get("/health/ready", summary="Whether it can predict: 503 until then", responses=documents.UNREADY)
+    async def ready(response: Response) -> documents.Health:
+        told = documents.Health(**service.health())
+        response.status_code = 200 if told.ready else 503
+        return told
+
+    @app.get("/metrics", summary="For Prometheus", response_class=Response, responses=documents.TEXT)
     async def numbers() -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
-    @app.get("/about", summary="What the model takes and gives, with examples")
-    async def about() -> JSONResponse:
+    @get("/about", summary="What the model takes and gives, with examples")
+    async def about() -> documents.About:
         model = service.model
-        return JSONResponse({"model": model.name, "version": model.version, **model.form.about()})
+        return documents.About(model=model.name, version=model.version, **model.form.about())
 
-    @app.get("/items", summary="The items whose titles hold a text")
-    async def items(query: str = "") -> JSONResponse:
+    @get("/items", summary="The items whose titles hold a text", responses=documents.RANKLESS)
+    async def items(query: str = "") -> documents.Items:
         found = service.model.form.items(query)
         if found is None:
             raise HTTPException(404, "this model ranks no items")
-        return JSONResponse(found)
+        return documents.Items(found)

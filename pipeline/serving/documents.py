@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, create_model
 from pydantic.json_schema import models_json_schema
 
@@ -58,6 +59,7 @@ class Health(Strict):
     model: str = ""
     version: int = 0
     digest: str = ""
+    unknown_tokens: float = Field(0.0, description="share of its training texts' tokens that the encoder did not know")
     problem: str | None = Field(description="why it is not what the registry says, or what is wrong with the store")
 
 
@@ -92,7 +94,19 @@ class Items(RootModel[list[Found]]):
     pass
 
 
-FACTS = {"/health": Health, "/health/live": Live, "/health/ready": Health, "/about": About, "/items": Items}
+def refused(description: str) -> dict[str, Any]:
+    return {"description": description, "model": Problems}
+
+
+def named(route: APIRoute) -> str:
+    return route.path.strip("/").replace("/", "_")
+
+
+EVERY = {"responses": {code: refused(text) for code, text in REFUSED.items()}, "generate_unique_id_function": named}
+FORGOTTEN = {404: refused("there is no such prediction")}
+RANKLESS = {404: refused("the model ranks no items")}
+UNREADY = {503: refused("no model yet, or a feedback store that can't be used") | {"model": Health | Problems}}
+TEXT = {200: {"description": "in Prometheus' text format", "content": {"text/plain": {"schema": {"type": "string"}}}}}
 
 
 def feedback(body: bytes) -> tuple[str, Any]:
@@ -106,46 +120,23 @@ def feedback(body: bytes) -> tuple[str, Any]:
 
 
 def openapi(app: FastAPI, model: Model | None) -> dict[str, Any]:
+    """FastAPI's, and what is known only once there is a model: the bodies, and the answers of /predict."""
     document = get_openapi(title=app.title, version=app.version, routes=app.routes)
-    for path, operations in document["paths"].items():
-        for operation in operations.values():
-            operation["operationId"] = path.strip("/").replace("/", "_")
-            operation["responses"] |= {str(code): refusal(text) for code, text in REFUSED.items()}
-    schemas = [
-        Problems,
-        *facts(document),
-        *labelled(document, model),
-        *(described(document, model.form) if model else []),
-    ]
+    schemas = [*labelled(document, model), *(described(document, model.form) if model else [])]
     _, definitions = models_json_schema([(one, "validation") for one in schemas], ref_template=REF)
-    document["components"] = {"schemas": definitions["$defs"], "securitySchemes": {"token": TOKEN}}
+    document["components"]["schemas"] |= definitions["$defs"]
+    document["components"]["securitySchemes"] = {"token": TOKEN}
     document["security"] = [{}, {"token": []}]  # {}: a service that was started without --token-file
     return document
-
-
-def facts(document: dict[str, Any]) -> list[type[BaseModel]]:
-    paths = document["paths"]
-    for path, answer in FACTS.items():
-        paths[path]["get"]["responses"]["200"] = answered(answer)
-    ready = {"anyOf": [reference(Health), reference(Problems)]}
-    unready = {
-        "description": "no model yet, or a feedback store that can't be used",
-        "content": {"application/json": {"schema": ready}},
-    }
-    paths["/health/ready"]["get"]["responses"]["503"] = unready
-    text = {"text/plain": {"schema": {"type": "string"}}}
-    paths["/metrics"]["get"]["responses"]["200"] = {"description": "in Prometheus' text format", "content": text}
-    paths["/items"]["get"]["responses"]["404"] = refusal("the model ranks no items")
-    return [*FACTS.values()]
 
 
 def labelled(document: dict[str, Any], model: Model | None) -> list[type[BaseModel]]:
     kind, example = right(model)
     described = Field(description=Feedback.model_fields["label"].description)
     given = create_model("Label", __base__=Feedback, label=(kind, described))
-    describe(document, "/feedback", body(given, [{"prediction_id": "0" * 32, "label": example}]), Stored)
-    document["paths"]["/feedback"]["post"]["responses"]["404"] = refusal("there is no such prediction")
-    return [given, Stored]
+    operation = document["paths"]["/feedback"]["post"]
+    operation["requestBody"] = body(given, [{"prediction_id": "0" * 32, "label": example}])
+    return [given]
 
 
 def right(model: Model | None) -> tuple[Any, Any]:
@@ -193,10 +184,6 @@ def body(schema: type[BaseModel], examples: list[Any]) -> dict[str, Any]:
 
 def answered(schema: type[BaseModel]) -> dict[str, Any]:
     return {"description": "the answer", "content": {"application/json": {"schema": reference(schema)}}}
-
-
-def refusal(text: str) -> dict[str, Any]:
-    return {"description": text, "content": {"application/json": {"schema": reference(Problems)}}}
 
 
 def reference(schema: type[BaseModel]) -> dict[str, str]:

@@ -1,6 +1,8 @@
 """What stands between the network and the app: foreign pages, strangers and bodies without measure do not get past it.
 
-Plain ASGI, around all paths; what ends a connection that asks for nothing is in connection.py.
+Plain ASGI, around all paths; what ends a connection that asks for nothing is in connection.py. Not by Starlette: its
+TrustedHostMiddleware looks at no Origin, its RequestBodyLimitMiddleware bounds neither the time of a body nor all of
+them together, FastAPI's HTTPBearer guards a route alone, and each refuses in a form of its own.
 """
 
 import asyncio

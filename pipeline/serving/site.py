@@ -3,11 +3,14 @@
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import fastapi_offline
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse
 
 FOLDER = Path(__file__).parent / "page"
 SHARED = {f"/{file.name}": file for file in FOLDER.iterdir() if file.suffix in (".css", ".js")}
+SWAGGER = Path(fastapi_offline.__file__).parent / "static"  # Swagger UI, so that /docs asks no other host for it
+SHARED |= {f"/{name}": SWAGGER / name for name in ("swagger-ui.css", "swagger-ui-bundle.js")}
 FILES = {"/": FOLDER / "index.html", "/docs": FOLDER / "docs.html", **SHARED}
 ANEW = {"cache-control": "no-cache"}  # else a browser might mix the scripts of two releases
 

@@ -1,4 +1,7 @@
-"""The report's interactive charts: Optuna's own, drawn by Plotly in the reader's browser."""
+"""The report's interactive charts: Optuna's own, drawn by Plotly in the reader's browser.
+
+figures.py draws the same for places that run no scripts: Plotly makes a picture only by Kaleido, which needs a Chrome.
+"""
 
 import plotly.graph_objects as go
 import plotly.io

@@ -1,78 +1,65 @@
-// The API as /openapi.json describes it, and a way to send each of its requests.
+// The API as /openapi.json describes it, in Swagger UI, which is told of this service's token and of its answers.
 
-import { $, make, say, tell } from "./elements.js";
+import { $, say, tell } from "./elements.js";
 import { asking } from "./fields.js";
-import { described, know } from "./schema.js";
-import { call, onToken } from "./service.js";
-import { trial } from "./trial.js";
+import { askToken, authorization, call, onToken } from "./service.js";
 
-const JSON_TYPE = "application/json";
+const FEEDBACK = ["/feedback", "post"];
+const NOBODY = "0".repeat(32); // the prediction that the document's example names
 
-let drawn = false;
+let shown; // Swagger UI
+let last = NOBODY; // the prediction that was answered last
 
 async function load() {
-  const api = await call("openapi.json");
+  const spec = await call("openapi.json");
   $("access").hidden = true;
-  say(api.components.schemas.Record ? "" : "There is no model yet; /health says why. Then load this page again.");
-  know(api);
-  const operations = Object.entries(api.paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, operation]) => drawnOperation(path, method, operation))
-  );
-  $("operations").replaceChildren(...operations);
-  drawn = true;
-  open();
+  say(spec.components.schemas.Record ? "" : "There is no model yet; /health says why. Then load this page again.");
+  shown = SwaggerUIBundle({
+    spec,
+    domNode: $("operations"),
+    plugins: [naming],
+    tryItOutEnabled: true,
+    displayRequestDuration: true,
+    defaultModelExpandDepth: 9,
+    defaultModelsExpandDepth: -1, // no second list of all schemas
+    showMutatedRequest: false, // so that the token stays out of the command to copy
+    requestInterceptor: (request) => Object.assign(request, { headers: { ...request.headers, ...authorization() } }),
+    responseInterceptor: heard,
+    onComplete: open,
+  });
   const { model, version } = await call("health");
   if (model) tell($("model"), `${model} version ${version}`);
 }
 
-function drawnOperation(path, method, operation) {
-  const summary = make(
-    "summary",
-    {},
-    make("span", { class: `method ${method}` }, method.toUpperCase()),
-    make("span", { class: "path" }, path),
-    make("span", { class: "quiet" }, operation.summary ?? "")
-  );
-  const sides = make("div", { class: "sides" }, told(operation), trial(path, method, operation));
-  return make("details", { class: "card operation", id: operation.operationId }, summary, sides);
-}
-
-/** What goes in, what comes out, and what may be refused. */
-function told({ parameters = [], requestBody, responses }) {
-  const parts = [];
-  const heading = (text) => parts.push(make("h3", {}, text));
-  if (parameters.length) {
-    heading("Query");
-    const entries = parameters.map(({ name, schema }) => [name, schema]);
-    const required = parameters.filter((one) => one.required).map(({ name }) => name);
-    parts.push(described({ properties: Object.fromEntries(entries), required }, true));
-  }
-  for (const [type, { schema }] of Object.entries(requestBody?.content ?? {})) {
-    heading(type === JSON_TYPE ? "Request" : `Or as ${type}`);
-    parts.push(described(schema, true));
-  }
-  for (const [type, { schema }] of Object.entries(responses[200].content)) {
-    heading(type === JSON_TYPE ? "Answer" : `Answer, ${type}`);
-    parts.push(described(schema, false));
-  }
-  return make("section", {}, ...parts, refusals(responses));
-}
-
-function refusals(responses) {
-  const lines = Object.entries(responses).filter(([status]) => status !== "200");
-  const list = lines.flatMap(([status, { description }]) => [make("dt", {}, status), make("dd", {}, description)]);
-  const form = make("p", {}, 'Each names what is wrong: {"detail": [{"field": …, "message": …}]}');
-  return make("details", { class: "refusals" }, make("summary", {}, "Refusals"), make("dl", {}, ...list), form);
-}
-
-/** The operation that the address names, else the first. */
+/** The operation that the address names, else the first. Its own deep links warn of an underscore in a name. */
 function open() {
-  const named = document.getElementById(location.hash.slice(1));
-  const chosen = named?.matches(".operation") ? named : document.querySelector(".operation");
-  chosen.open = true;
-  if (chosen === named) chosen.scrollIntoView();
+  const name = location.hash.slice(1) || "predict";
+  shown.getSystem().layoutActions.show(["operations", "default", name], true);
+  if (location.hash) requestAnimationFrame(() => $(`operations-default-${name}`)?.scrollIntoView());
 }
 
-onToken(() => drawn || asking(load));
+/** What Swagger UI is about to show as a request: /feedback names the answer that came last. */
+function naming() {
+  const setRequestBodyValue = (set) => (given) => {
+    const ours = given.pathMethod[0] === FEEDBACK[0] && typeof given.value === "string";
+    return set(ours ? { ...given, value: given.value.replace(NOBODY, last) } : given);
+  };
+  return { statePlugins: { oas3: { wrapActions: { setRequestBodyValue } } } };
+}
+
+/** The same where /feedback is open already. */
+function heard(response) {
+  if (response.status === 401) askToken();
+  const name = new URL(response.url).pathname.endsWith("/predict") && response.body?.prediction_id;
+  if (!name) return response;
+  const { oas3Actions, oas3Selectors } = shown.getSystem();
+  const value = oas3Selectors.requestBodyValue(...FEEDBACK)?.replace(last, name);
+  if (value) oas3Actions.setRequestBodyValue({ value, pathMethod: FEEDBACK });
+  last = name;
+  return response;
+}
+
+document.documentElement.classList.toggle("dark-mode", matchMedia("(prefers-color-scheme: dark)").matches);
 addEventListener("hashchange", open);
+onToken(() => shown || asking(load));
 asking(load);
