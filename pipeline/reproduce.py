@@ -26,8 +26,8 @@ from pipeline.project.secrets import redact
 from pipeline.registry import origin, uris, versions
 from pipeline.registry.remaking import remake
 from pipeline.tracking import lineage, mlflow_store
-from pipeline.training.checkpoint import Interrupted
 from pipeline.training.failures import stoppable
+from pipeline.training.stops import Interrupted
 
 SAME, DIFFERENT, UNTRIED = 0, 1, 2
 TOLERANCE = 0.01
