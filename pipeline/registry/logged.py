@@ -1,18 +1,23 @@
 """The bundle as a model that MLflow logs: its files, the code that reads them, and what a server of it installs."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pipeline
 from pipeline.kinds.kind import of
-from pipeline.models.bundle import Bundle
 from pipeline.project.files import follow_umask
 from pipeline.registry.origin import DIGEST
 from pipeline.tracking.mlflow_store import once_each
 
+if TYPE_CHECKING:
+    from pipeline.models.bundle import Bundle
+
 NEEDED = ("torch", "safetensors", "numpy", "pandas", "pydantic", "mlflow")  # what served.py and the bundle import
+MAP = "_MODULES_TO_PACKAGES"  # of MLflow
 
 
 def log(client: Any, mlflow_id: str, name: str, folder: Path, records: Any, metrics: list[str], card: Path) -> Any:
@@ -21,6 +26,8 @@ def log(client: Any, mlflow_id: str, name: str, folder: Path, records: Any, metr
     MLflow's own Model.log asks for the history of each metric of the run, and makes two models when a reply is lost.
     """
     from mlflow.entities import LoggedModelOutput
+
+    from pipeline.models.bundle import Bundle
 
     run = client.get_run(mlflow_id)
     with once_each():
@@ -40,7 +47,7 @@ def logged_name(name: str) -> str:
     return name.replace(".", "_")
 
 
-def save(place: Path, model: Any, bundle: Bundle, folder: Path, records: Any) -> None:
+def save(place: Path, model: Any, bundle: "Bundle", folder: Path, records: Any) -> None:
     """The files of an MLflow model of the flavour pyfunc, in the new folder `place`."""
     import mlflow
     from mlflow.models import Model
@@ -51,22 +58,39 @@ def save(place: Path, model: Any, bundle: Bundle, folder: Path, records: Any) ->
     package = Path(pipeline.__file__).parent
     kind = of(bundle.encoder)
     given, needed = kind.example(records), NEEDED + kind.packages
-    mlflow.pyfunc.save_model(
-        str(place),
-        mlflow_model=Model(
-            artifact_path=model.artifact_location,
-            model_uuid=model.model_id,
-            model_id=model.model_id,
-            run_id=model.source_run_id,
-            metadata={DIGEST: bundle.digest},
-        ),
-        python_model=str(package / "registry" / "served.py"),
-        artifacts={"bundle": str(folder)},
-        code_paths=[str(package)],
-        signature=signature(bundle, given),
-        input_example=given,
-        pip_requirements=[f"{name}=={installed(name).partition('+')[0]}" for name in needed],
-    )
+    with packages_unread():
+        mlflow.pyfunc.save_model(
+            str(place),
+            mlflow_model=Model(
+                artifact_path=model.artifact_location,
+                model_uuid=model.model_id,
+                model_id=model.model_id,
+                run_id=model.source_run_id,
+                metadata={DIGEST: bundle.digest},
+            ),
+            python_model=str(package / "registry" / "served.py"),
+            artifacts={"bundle": str(folder)},
+            code_paths=[str(package)],
+            signature=signature(bundle, given),
+            input_example=given,
+            pip_requirements=[f"{name}=={installed(name).partition('+')[0]}" for name in needed],
+        )
+
+
+@contextmanager
+def packages_unread() -> Iterator[None]:
+    """MLflow reads the file list of every installed package, for a warning of versions that are not the ones here.
+
+    Those that `save` names are: it has just asked for them. An MLflow that keeps its map elsewhere reads as ever.
+    """
+    from mlflow.utils import requirements_utils
+
+    before = getattr(requirements_utils, MAP, None)
+    setattr(requirements_utils, MAP, before or {})
+    try:
+        yield
+    finally:
+        setattr(requirements_utils, MAP, before)
 
 
 def scores(client: Any, model: Any, metrics: list[str]) -> list[Any]:
