@@ -6,11 +6,9 @@ replaced: all else is answered as ever, later.
 """
 
 import importlib
-import logging
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from threading import RLock
 from types import ModuleType
@@ -48,7 +46,7 @@ def run(package: ModuleType) -> None:
     package.__spec__.loader.exec_module(package)
 
 
-class Finder(MetaPathFinder, Loader):
+class Finder:  # of meta paths, and loader; importlib.abc would take a tenth of `ratchet runs`
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name not in HOMES or (spec := PathFinder.find_spec(name, path, target)) is None:
             return None
@@ -63,6 +61,8 @@ class Finder(MetaPathFinder, Loader):
         module.__loader__ = spec.loader = spec.loader_state  # the package's own
         module.__class__ = Deferred
         if spec.name == "torchmetrics":
+            import logging
+
             module._logger = logging.getLogger(spec.name)  # FIRST asks the package for it
             try:
                 importlib.import_module(FIRST)
