@@ -109,9 +109,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     from pathlib import Path
 
-    from pipeline.project import paths
+    from pipeline.project import deferred, paths
     from pipeline.project.errors import RatchetError
 
+    deferred.defer()
     module = importlib.import_module(f"pipeline.{verb}")
     if signal.getsignal(signal.SIGINT) is exit_now:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a verb may have something to tidy up

@@ -26,8 +26,8 @@ from pipeline.project.secrets import redact
 from pipeline.registry import provenance, uris, versions
 from pipeline.registry.rebuild import rebuild
 from pipeline.tracking import mlflow_store, revision
-from pipeline.training.checkpoint import Interrupted
 from pipeline.training.failures import stoppable
+from pipeline.training.stops import Interrupted
 
 SAME, DIFFERENT, UNTRIED = 0, 1, 2
 TOLERANCE = 0.01

@@ -12,7 +12,7 @@ from pipeline.project import paths
 from pipeline.project.errors import ConfigError
 from pipeline.tracking import sync
 from pipeline.training import folds, launch, run
-from pipeline.training.checkpoint import Interrupted
+from pipeline.training.stops import Interrupted
 from pipeline.training.trained import Data, save, trained
 
 

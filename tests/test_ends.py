@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.project.files import sha256
-from pipeline.training.checkpoint import newest
+from pipeline.training.files import newest
 from tests import limits, runs
 from tests.conftest import lean
 

@@ -15,7 +15,7 @@ from benchmarks.faults import plainly
 from benchmarks.faults.projects import prepared
 from benchmarks.faults.row import Row
 from pipeline.project.files import sha256
-from pipeline.training.checkpoint import newest
+from pipeline.training.files import newest
 from tests import limits, runs
 from tests.conftest import lean
 

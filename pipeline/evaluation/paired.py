@@ -1,26 +1,30 @@
 """Two models on the same rows: what each row is worth to each of them, by one path, whatever their encoders are."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from pipeline.kinds.encoding import encode
 from pipeline.kinds.kind import of
-from pipeline.models.bundle import Bundle
 from pipeline.store.held_out import HeldOut
 from pipeline.tasks import task as tasks
+
+if TYPE_CHECKING:  # torch takes two seconds, which `ratchet promote` needs only where it asks a model
+    from torch import Tensor
+
+    from pipeline.models.bundle import Bundle
 
 BATCH = 2000
 
 
-def by_row(bundle: Bundle, test: HeldOut, metric: str) -> np.ndarray:
+def by_row(bundle: "Bundle", test: HeldOut, metric: str) -> np.ndarray:
     """(N,) float64, what each row adds to the `metric`'s mean: right or not, a loss, an error, an error's square, …
 
     DataError where the records are none that the bundle takes.
     """
+    import torch
+
     task = tasks.of(bundle.encoder)
     parts = [task.by_row(bundle, inputs, targets, metric) for inputs, targets in batches(bundle, test)]
     values = torch.cat(parts).double().numpy()
@@ -42,7 +46,9 @@ def evenly(targets: list[str]) -> np.ndarray:
     return len(targets) / (len(rows) * rows[classes])
 
 
-def batches(bundle: Bundle, test: HeldOut) -> Iterator[tuple[Tensor, Any]]:
+def batches(bundle: "Bundle", test: HeldOut) -> Iterator[tuple["Tensor", Any]]:
+    import torch
+
     encoder = bundle.encoder
     size = tasks.of(encoder).rows_at_once(encoder, BATCH)
     for start in range(0, len(test), size):
@@ -50,8 +56,10 @@ def batches(bundle: Bundle, test: HeldOut) -> Iterator[tuple[Tensor, Any]]:
         yield torch.from_numpy(encode(encoder, some)), test.targets[start : start + size]
 
 
-def places_of(targets: list[str], labels: list[str]) -> Tensor:
+def places_of(targets: list[str], labels: list[str]) -> "Tensor":
     """(N,) int64 index of each target among the `labels`; −1 where it is none of them."""
+    import torch
+
     index = {label: place for place, label in enumerate(labels)}
     return torch.tensor([index.get(target, -1) for target in targets], dtype=torch.int64)
 

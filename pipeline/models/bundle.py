@@ -13,15 +13,13 @@ from safetensors.torch import load_file, save_file
 from pipeline.kinds.encoding import encode
 from pipeline.kinds.kind import of
 from pipeline.models import description as describing
-from pipeline.models.description import FORMAT, cure
+from pipeline.models.description import DESCRIPTION, FORMAT, WEIGHTS, cure
 from pipeline.models.network import Network, build, rows_at_once
 from pipeline.project.errors import DataError
 from pipeline.project.files import digest, sha256, write_atomically, write_json
 from pipeline.tasks import task as tasks
 
 BATCH = 2000  # records at once; bounds memory alone
-WEIGHTS = "weights.safetensors"
-DESCRIPTION = "bundle.json"
 
 
 class Bundle:
@@ -37,14 +35,7 @@ class Bundle:
     def load(cls, folder: Path | str) -> "Bundle":
         """The bundle in `folder`; altered, partial, foreign or hostile files are refused with a DataError."""
         folder = Path(folder)
-        description = describing.read(folder / DESCRIPTION)
-        weights = folder / WEIGHTS
-        if not weights.is_file() or (found := sha256(weights)) != description["weights_sha256"]:
-            given = f"has SHA-256 {found}" if weights.is_file() else "is missing"
-            raise DataError(
-                f"{weights} {given}; {DESCRIPTION} beside it says {description['weights_sha256'][:100]}.\n"
-                + cure(folder)
-            )
+        description, weights = describing.whole(folder), folder / WEIGHTS
         try:
             describing.require_fitting(description, weights)
             network = build(description["net"], description["encoder"], description["loss"])

@@ -2,19 +2,20 @@
 
 import math
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors import safe_open
+from typing import TYPE_CHECKING, Any
 
 from pipeline.kinds import kind as kinds
-from pipeline.models.network import build
 from pipeline.project import paths
 from pipeline.project.errors import DataError
-from pipeline.project.files import read_json
+from pipeline.project.files import read_json, sha256
 from pipeline.tasks import task as tasks
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 FORMAT = 2
+WEIGHTS = "weights.safetensors"
+DESCRIPTION = "bundle.json"
 NEEDED = {"net": dict, "loss": str, "encoder": dict, "weights_sha256": str, "data_fingerprint": str}
 NAMES = {dict: "an object", str: "a text", list: "a list", int: "a whole number"}
 LARGEST = 1 << 24  # numbers of one record
@@ -36,6 +37,17 @@ def read(file: Path) -> dict[str, Any]:
     require_encoder(file, found["encoder"])
     if not found["net"]["name"].isidentifier():
         raise odd(file, f"net.name is {found['net']['name']!r}, and no name of a net")
+    return found
+
+
+def whole(folder: Path) -> dict[str, Any]:
+    """The description of the bundle in `folder`; DataError unless the weights are those that it is of."""
+    found, weights = read(folder / DESCRIPTION), folder / WEIGHTS
+    if not weights.is_file() or (there := sha256(weights)) != found["weights_sha256"]:
+        given = f"has SHA-256 {there}" if weights.is_file() else "is missing"
+        raise DataError(
+            f"{weights} {given}; {DESCRIPTION} beside it says {found['weights_sha256'][:100]}.\n" + cure(folder)
+        )
     return found
 
 
@@ -74,6 +86,11 @@ def require_encoder(file: Path, encoder: dict[str, Any]) -> None:
 
 def require_fitting(description: dict[str, Any], weights: Path) -> None:
     """DataError unless the net can be built and has the shapes of the weights: nothing is given memory for it yet."""
+    import torch
+    from safetensors import safe_open
+
+    from pipeline.models.network import build
+
     with safe_open(weights, "pt") as file:
         there = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no dict
     architecture = description["encoder"].get("architecture") or {}
@@ -90,7 +107,7 @@ def require_fitting(description: dict[str, Any], weights: Path) -> None:
             )
 
 
-def require_width(outputs: torch.Tensor, encoder: dict[str, Any]) -> None:
+def require_width(outputs: "Tensor", encoder: dict[str, Any]) -> None:
     wanted = tasks.of(encoder).width(encoder)
     if outputs.shape[1] != wanted:
         raise DataError(f"the net gives {outputs.shape[1]} numbers for a record; its encoder needs {wanted}")

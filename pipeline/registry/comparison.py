@@ -4,17 +4,19 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.evaluation import paired
 from pipeline.evaluation.names import is_of_class, of_class
 from pipeline.kinds.kind import of
-from pipeline.models.bundle import Bundle
 from pipeline.registry import versions
 from pipeline.registry.provenance import found_run
 from pipeline.store.held_out import HeldOut
+
+if TYPE_CHECKING:
+    from pipeline.models.bundle import Bundle
 
 WARM, TIMED = 10, 200  # single records
 LONGEST = 2.0  # seconds that they may take
@@ -66,6 +68,8 @@ class Comparison:
 
 def measured(client: Any, version: Any, test: HeldOut, metric: str | None) -> Measured:
     """`metric` None: the rows are not scored."""
+    from pipeline.models.bundle import Bundle
+
     folder = versions.fetched(client, version)
     bundle = Bundle.load(folder)
     times = latencies(bundle, test)
@@ -84,11 +88,13 @@ def measured(client: Any, version: Any, test: HeldOut, metric: str | None) -> Me
 
 def asked(client: Any, one: Measured, other: HeldOut, metric: str) -> Measured:
     """The same version on other rows."""
+    from pipeline.models.bundle import Bundle
+
     bundle = Bundle.load(versions.fetched(client, one.version))
     return replace(one, values=paired.by_row(bundle, other, metric))
 
 
-def latencies(bundle: Bundle, test: HeldOut) -> list[float]:
+def latencies(bundle: "Bundle", test: HeldOut) -> list[float]:
     """Seconds for a record at a time, raw record to answer, after some that warm up."""
     times, end = [], time.perf_counter() + LONGEST
     while len(times) < WARM + TIMED and (len(times) < 2 * WARM or time.perf_counter() < end):

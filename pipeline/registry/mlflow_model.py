@@ -4,19 +4,20 @@ import tempfile
 from importlib.metadata import version as installed
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pandas as pd
-from mlflow.models import ModelSignature, infer_signature
-from mlflow.types import Schema
+from typing import TYPE_CHECKING, Any
 
 import pipeline
 from pipeline.kinds.kind import of
-from pipeline.models.bundle import Bundle
 from pipeline.project.files import follow_umask
 from pipeline.registry.provenance import DIGEST
 from pipeline.tracking.mlflow_store import once_each
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from mlflow.models import ModelSignature
+
+    from pipeline.models.bundle import Bundle
 
 NEEDED = ("torch", "safetensors", "numpy", "pandas", "pydantic", "mlflow")  # what pyfunc.py and the bundle import
 
@@ -27,6 +28,8 @@ def log(client: Any, mlflow_id: str, name: str, folder: Path, records: Any, metr
     MLflow's own Model.log asks for the history of each metric of the run, and makes two models when a reply is lost.
     """
     from mlflow.entities import LoggedModelOutput
+
+    from pipeline.models.bundle import Bundle
 
     run = client.get_run(mlflow_id)
     with once_each():
@@ -46,12 +49,10 @@ def logged_name(name: str) -> str:
     return name.replace(".", "_")
 
 
-def save(place: Path, model: Any, bundle: Bundle, folder: Path, records: Any) -> None:
+def save(place: Path, model: Any, bundle: "Bundle", folder: Path, records: Any) -> None:
     """The files of an MLflow model of the flavour pyfunc, in the new folder `place`."""
     import mlflow
     from mlflow.models import Model
-
-    pass
 
     # The model needs the package to read its bundle.
     package, served = Path(pipeline.__file__).parent, find_spec("pipeline.registry.pyfunc").origin
@@ -86,6 +87,11 @@ def scores(client: Any, model: Any, metrics: list[str]) -> list[Any]:
     ]
 
 
-def signature(bundle: Bundle, given: np.ndarray | pd.DataFrame) -> ModelSignature:
+def signature(bundle: "Bundle", given: "np.ndarray | pd.DataFrame") -> "ModelSignature":
+    """What the registered model takes and gives, in MLflow's terms: the user's own records, not the net's tensors."""
+    import pandas as pd
+    from mlflow.models import ModelSignature, infer_signature
+    from mlflow.types import Schema
+
     outputs = infer_signature(given, pd.DataFrame(bundle.predict(given))).outputs
     return ModelSignature(Schema(of(bundle.encoder).columns(bundle.encoder)), outputs)

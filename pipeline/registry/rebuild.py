@@ -28,7 +28,7 @@ class Impossible(RatchetError):
 
 
 def rebuild(told: dict[str, Any], folder: Path) -> Iterator[Path]:
-    """Yields the project, made in `folder`, after each of STAGES; `told` is origin.read's.
+    """Yields the project, made in `folder`, after each of STAGES; `told` is provenance.read's.
 
     Impossible, with what is missing, if one can't be run.
     """

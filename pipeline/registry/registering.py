@@ -7,10 +7,10 @@ from filelock import FileLock
 
 from pipeline.config.schema import Config
 from pipeline.evaluation import values
-from pipeline.models.bundle import Bundle
+from pipeline.models import description as describing
 from pipeline.project import paths
 from pipeline.project.errors import DataError
-from pipeline.project.files import read_json, write_text
+from pipeline.project.files import digest, read_json, write_text
 from pipeline.registry import card_pages, mlflow_model, provenance, versions
 from pipeline.registry.aliases import CHALLENGER, CHAMPION, by_alias, point
 from pipeline.registry.card import Champion, card
@@ -23,9 +23,9 @@ CARD = paths.REPORTS / card_pages.NAME
 
 def register(client: Any, config: Config) -> tuple[Any, bool]:
     """The bundle's version, the challenger now, and whether it was made just now; its run is shipped before."""
-    bundle, run = Bundle.load(paths.BUNDLE), read_json(paths.RUN, "train")
+    bundle, run = checked(), read_json(paths.RUN, "train")
     metrics = values.read()
-    if run["bundle_digest"] != bundle.digest:
+    if run["bundle_digest"] != bundle:
         raise DataError(f"{paths.RUN} and {paths.BUNDLE} are of two trainings.\nType: dvc repro --force train")
     Journal.later(run["run_id"], config.tracking.experiment, config.run_name).close()
     mlflow_id = sync.ship(client, run["run_id"], needed=True)
@@ -33,6 +33,16 @@ def register(client: Any, config: Config) -> tuple[Any, bool]:
         version, new = make(client, config, bundle, run, metrics, mlflow_id)
         point(client, config.registry.model, CHALLENGER, version.version)
     return version, new
+
+
+def checked() -> str:
+    """The digest of the bundle in models/, whole; one that was not registered from here before is tried, too."""
+    found = digest(describing.whole(paths.BUNDLE))
+    if not paths.REGISTERED.is_file() or read_json(paths.REGISTERED, "register")["digest"] != found:
+        from pipeline.models.bundle import Bundle  # with torch: two seconds
+
+        Bundle.load(paths.BUNDLE)
+    return found
 
 
 def is_missing(client: Any, config: Config) -> bool:
@@ -58,9 +68,9 @@ def is_known(client: Any, config: Config) -> bool:
 
 
 def make(
-    client: Any, config: Config, bundle: Bundle, run: dict[str, Any], metrics: dict[str, float], mlflow_id: str
+    client: Any, config: Config, bundle: str, run: dict[str, Any], metrics: dict[str, float], mlflow_id: str
 ) -> tuple[Any, bool]:
-    """The bundle's version, and whether it was made just now."""
+    """The version of the bundle with this digest, and whether it was made just now."""
     name = config.registry.model
 
     @cache
@@ -68,14 +78,14 @@ def make(
         """The model as MLflow logged it, and its version's tags and description: kept if the version is tried again."""
         spec = processed.load_spec()
         summary = {key: f"{value:.6g}" for key, value in metrics.items() if values.is_headline(key)}
-        tags = provenance.tags(config, bundle.digest, run, spec) | summary
+        tags = provenance.tags(config, bundle, run, spec) | summary
         settings = provenance.stored_settings(client, mlflow_id) or config.model_dump(mode="json")
         told = card(config, spec, metrics, run, tags, settings, champion(client, name))
         write_text(CARD, card_pages.page(f"{name}: {config.scenario}", told))
         model = mlflow_model.log(client, mlflow_id, name, paths.BUNDLE, spec["examples"], list(summary), CARD)
         return model, tags, card_pages.markdown(config.scenario, told)
 
-    version, new = versions.once(client, name, bundle.digest, lambda: versions.create(client, name, *parts()))
+    version, new = versions.once(client, name, bundle, lambda: versions.create(client, name, *parts()))
     if parts.cache_info().currsize and versions.logged_model(version) != parts()[0].model_id:
         versions.drop_copy(client, parts()[0], version)
     return version, new

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.models.bundle import Bundle
 from pipeline.project import paths
 from pipeline.project.errors import DataError, RegistryError
 from pipeline.project.secrets import redact
@@ -92,6 +91,8 @@ def fetched(client: Any, version: Any) -> Path:
     Its digest must be the one that was registered: RegistryError if its files are missing, altered or exchanged.
     """
     import mlflow
+
+    from pipeline.models.bundle import Bundle
 
     title, wanted = f"{version.name} version {version.version}", version.tags.get(DIGEST)
     place = f"models:/{version.name}/{version.version}/artifacts/bundle"

@@ -80,6 +80,9 @@ def share(path: str, owner: int) -> None:
 
 def import_all() -> None:
     from pipeline.sweeping import trial  # noqa: F401 - once for all trials
+    from pipeline.training import launch
+
+    launch.import_lightning()
 
 
 if __name__ == "__main__":

@@ -19,9 +19,8 @@ from pipeline.store import processed
 from pipeline.sweeping.process import Outcome, Task
 from pipeline.training import folds, run
 from pipeline.training.channel import Watcher
-from pipeline.training.checkpoint import Interrupted
+from pipeline.training.stops import Interrupted, Pruned
 from pipeline.training.trained import AsTrial, Data, trained
-from pipeline.training.watching import Pruned
 
 WARM, TIMED = 20, 100  # predictions of one row, for latency_ms
 

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.config.schema import Config
 from pipeline.project.errors import TrainingError
 from pipeline.project.files import FULL, unwritable
-from pipeline.training.checkpoint import Interrupted
+from pipeline.training.stops import Interrupted
 
 NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc")
 

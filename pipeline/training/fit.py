@@ -22,7 +22,8 @@ from pipeline.tracking.journal import Journal
 from pipeline.tracking.system import sampled
 from pipeline.training import parallel
 from pipeline.training.channel import Watcher
-from pipeline.training.checkpoint import Checkpointer, CheckpointFiles, newest
+from pipeline.training.checkpoint import Checkpointer, CheckpointFiles
+from pipeline.training.files import newest
 from pipeline.training.loader import BatchLoader
 from pipeline.training.objective import Objective
 from pipeline.training.recorder import Recorder

@@ -4,6 +4,7 @@ Several processes are started by torch's elastic launcher, as torchrun does: whe
 again from the newest checkpoint, trainer.restarts times. They call `rank_main`, never this command line again.
 """
 
+import importlib
 import logging
 import multiprocessing
 import os
@@ -21,21 +22,32 @@ import torch
 from torch import distributed
 
 from pipeline.config.schema import Config, Trainer
-from pipeline.project import output, paths
+from pipeline.project import deferred, output, paths
 from pipeline.project.errors import ConfigError, TrainingError
 from pipeline.project.processes import end_with, exit_unless
 from pipeline.tracking.journal import Journal
 from pipeline.training.channel import Watcher
-from pipeline.training.checkpoint import Interrupted
 from pipeline.training.failures import explained
-from pipeline.training.fit import fit, has_bf16
-from pipeline.training.watching import Pruned
+from pipeline.training.stops import Interrupted, Pruned
 
 LOOPBACK = "127.0.0.1"  # where the processes of one node meet, whatever its name means or does not mean
 DEAF_SECONDS = 10.0  # that the launcher may wait for other nodes in a call that hears no signal
+FITTING = "pipeline.training.fit"  # the module that imports Lightning
 STOPPING = "stopping"  # a file in the launcher's scratch folder
 
 logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # it says all of this at length
+deferred.defer()  # also in the processes that import this module first
+
+
+def import_lightning() -> None:
+    """Before a run begins. Ctrl+C ends the process at once: libraries that are being imported would swallow it."""
+    heard = threading.current_thread() is threading.main_thread()
+    interrupted = signal.getsignal(signal.SIGINT) if heard else None
+    if interrupted is signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda signum, frame: os._exit(128 + signum))
+    importlib.import_module(FITTING)
+    if interrupted is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupted)
 
 
 def on_cuda(trainer: Trainer) -> bool:
@@ -62,6 +74,8 @@ def processes(config: Config) -> int:
 
 def tags(config: Config) -> dict[str, str]:
     """What a run says of its devices."""
+    from pipeline.training.fit import has_bf16
+
     count = processes(config) * config.trainer.nodes
     device = torch.device("cuda" if on_cuda(config.trainer) else "cpu")
     several = "fsdp" if config.trainer.name == "fsdp" else "ddp"
@@ -76,6 +90,8 @@ def tags(config: Config) -> dict[str, str]:
 def train(config: Config, data: Path, place: Path, journal: Journal, watcher: Watcher | None = None) -> dict[str, Any]:
     """Trains on `data` to the end, from the newest whole checkpoint in `place` if there is one: {best, history}."""
     if processes(config) * config.trainer.nodes == 1:
+        from pipeline.training.fit import fit
+
         return fit(config, data, place, journal, watcher)
     with journal.lent():
         return launched(config, data, place, journal.run_id, watcher)
@@ -91,7 +107,7 @@ def launched(
 
     places = str(Path.cwd()), str(data), str(place)
     arguments = (config.model_dump(mode="json"), os.getpid(), places, run_id, watcher)
-    multiprocessing.set_forkserver_preload([__name__])  # it imports once for all ranks and all restarts
+    multiprocessing.set_forkserver_preload([__name__, FITTING])  # it imports once for all ranks and all restarts
     try:
         with handlers_kept(), exit_unless(stop_together(), DEAF_SECONDS):
             results = elastic_launch(elastic(config.trainer, processes(config), place.name), rank_main)(*arguments)
@@ -184,6 +200,8 @@ def rank_main(
     settings: dict[str, Any], launcher: int, places: tuple[str, str, str], run_id: str, watcher: Watcher | None
 ) -> dict[str, Any]:
     """One process of several. What all of them raise at once is returned, for it is no reason to start again."""
+    from pipeline.training.fit import fit
+
     end_with(launcher)
     output.survive()
     root, data, place = places

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from pipeline.config.schema import Training
 from pipeline.tracking.journal import Journal
 from pipeline.training import parallel
-from pipeline.training.checkpoint import drop_weights_before, named
+from pipeline.training.files import drop_weights_before, named
 
 
 class Recorder(Checkpoint):  # Lightning calls a Checkpoint's hooks last, when all metrics of the epoch are in

@@ -6,10 +6,10 @@ import traceback
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 import yaml
 from filelock import FileLock, Timeout
@@ -24,9 +24,9 @@ from pipeline.tracking import journal as journals
 from pipeline.tracking import revision
 from pipeline.tracking.journal import Journal
 from pipeline.training import launch
-from pipeline.training.checkpoint import Interrupted, verified
 from pipeline.training.failures import explained, stoppable
-from pipeline.training.watching import Pruned
+from pipeline.training.files import verified
+from pipeline.training.stops import Interrupted, Pruned
 
 FINISHED = "finished.json"
 RESERVE = 1 << 16  # bytes that a full disk leaves for the traceback and the status of a run
@@ -44,7 +44,7 @@ def made_by(config: Config) -> dict[str, str]:
     return {
         "code": stage_digest("train", config.components),
         "torch": torch.__version__,
-        "lightning": pl.__version__,
+        "lightning": version("pytorch-lightning"),
         "block": str(config.trainer.steps_per_block),
     }
 

@@ -56,6 +56,7 @@ def trained(
         print(f"these settings were trained on this data before, as run {run_id[:12]}: its result is reused.")
         print("To train anew all the same, type: ratchet train --fresh")
         return result, None
+    launch.import_lightning()
     settings = config.tracking
     parent = trial.parent if trial else parent
     with Journal.begin(run_id, settings.experiment, name, settings.fsync_seconds, parent) as journal:

@@ -11,14 +11,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from pipeline.training import parallel
 from pipeline.training.channel import Watcher
-
-
-class Pruned(BaseException):
-    """Stopped at the end of an epoch because it lagged behind other trials."""
-
-    def __init__(self, epoch: int):
-        super().__init__(f"pruned at epoch {epoch}")
-        self.epoch = epoch
+from pipeline.training.stops import Pruned
 
 
 class Watched(Checkpoint):  # after the recorder: an epoch is journalled before anybody stops it
