@@ -10,11 +10,11 @@ from torch import Tensor
 
 from pipeline.config.arguments import chosen, stage_parser
 from pipeline.config.schema import Evaluation
-from pipeline.evaluation import reports, values
+from pipeline.evaluation import metrics_files, reports
 from pipeline.evaluation.baselines import TF_IDF, baselines
 from pipeline.evaluation.beaten import beaten
 from pipeline.evaluation.figures import style
-from pipeline.evaluation.names import without_class
+from pipeline.evaluation.metric_names import without_class
 from pipeline.evaluation.scoring import Result
 from pipeline.models.bundle import Bundle
 from pipeline.project import paths
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
     found = result.values | of_baselines(result.headline, beside)
     slices = reports.slices(result, processed.file(processed.SLICES, spec))
 
-    values.write(found)
+    metrics_files.write(found)
     write_atomically(paths.REPORTS / "predictions.parquet", result.predictions(split["rows"]).write_parquet)
     for path, table in ((MISTAKES, reports.mistakes(result, split, encoder, settings.mistakes)), (SLICES, slices)):
         write_atomically(path, (table if settings.raw_cells else guarded(table)).write_csv)
@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> None:
 
     with Journal.later(run["run_id"], config.tracking.experiment, config.run_name) as journal:
         journal.metrics(run["best"]["step"], found)
-        for path in [values.METRICS, values.CLASSES, MISTAKES, SLICES, *drawn]:
+        for path in [metrics_files.METRICS, metrics_files.CLASSES, MISTAKES, SLICES, *drawn]:
             journal.artifact(path, path.relative_to(paths.REPORTS).as_posix())
     if not options.locked:  # else the register stage ships them
         sync.in_background(run["run_id"])
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> None:
         print(loud(said))
     if problem := without_class(config.gate.minimum, encoder):
         print(f"warning: {problem}: `ratchet promote` can't decide", file=sys.stderr)
-    files = f"{values.METRICS}, classes.json, predictions.parquet, mistakes.csv, slices.csv, figures/, plots/"
+    files = f"{metrics_files.METRICS}, classes.json, predictions.parquet, mistakes.csv, slices.csv, figures/, plots/"
     print(f"{files}: {len(split['rows']):,} rows")
 
 
@@ -94,10 +94,10 @@ def require_same_origin(bundle: Bundle, run: dict[str, Any], spec: dict[str, Any
 def of_baselines(headline: tuple[str, ...], beside: dict[str, dict[str, float]]) -> dict[str, float]:
     """baseline/NAME/METRIC of the metrics that are shown beside the model's."""
     return {
-        f"baseline/{name}/{metric}": values[f"test/{metric}"]
-        for name, values in beside.items()
+        f"baseline/{name}/{metric}": scores[f"test/{metric}"]
+        for name, scores in beside.items()
         for metric in headline
-        if f"test/{metric}" in values
+        if f"test/{metric}" in scores
     }
 
 

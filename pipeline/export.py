@@ -27,7 +27,7 @@ from pipeline.models.bundle import Bundle
 from pipeline.project import paths
 from pipeline.project.errors import ConfigError, DataError, RatchetError
 from pipeline.project.files import require_writable, write_json
-from pipeline.serving import champion
+from pipeline.serving import watcher
 from pipeline.store import processed
 
 MODEL, ENCODER, EXAMPLE, RECORDS = "model.onnx", "encoder.json", "example.py", "records.json"
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> None:
     require_own(folder)
     title, bundle, records = local(options.bundle) if options.bundle else registered(options.version)
     samples = list(valid_inputs(bundle.encoder, records))
-    with champion.whole(folder) as temporary:
+    with watcher.whole(folder) as temporary:
         write_model(bundle.network, samples[-1], bundle.encoder, temporary / MODEL)
         worst = largest_difference(bundle, temporary / MODEL, samples)
         write_json(temporary / ENCODER, bundle.encoder)
@@ -97,9 +97,9 @@ def registered(number: int | None) -> tuple[str, Bundle, Any]:
         client = mlflow_store.client()
         version = uris.named(client, uri)
         folder = paths.scratch() / "version"
-        champion.fetch(client, version, folder, versions.fetched)
-    bundle = Bundle.load(folder / champion.BUNDLE)
-    return f"{version.name} version {version.version}", bundle, champion.examples(folder, bundle.encoder)
+        watcher.fetch(client, version, folder, versions.fetched)
+    bundle = Bundle.load(folder / watcher.BUNDLE)
+    return f"{version.name} version {version.version}", bundle, watcher.examples(folder, bundle.encoder)
 
 
 def valid_inputs(encoder: dict[str, Any], records: Any) -> Iterator[np.ndarray]:

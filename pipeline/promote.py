@@ -15,7 +15,7 @@ from typing import Any
 from pipeline.config import lock
 from pipeline.config.schema import Config, Gate
 from pipeline.evaluation.beaten import beaten
-from pipeline.evaluation.names import without_class
+from pipeline.evaluation.metric_names import without_class
 from pipeline.project import paths
 from pipeline.project.errors import RatchetError, RegistryError
 from pipeline.project.files import read_json, sha256, write_json, write_text

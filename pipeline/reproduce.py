@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.checking import flatten
-from pipeline.evaluation import values
+from pipeline.evaluation import metrics_files
 from pipeline.models.bundle import DESCRIPTION
 from pipeline.project import paths
 from pipeline.project.errors import RatchetError
@@ -135,7 +135,7 @@ def of_bundle(bundle: Path, project: Path, exact: bool) -> Iterator[Difference]:
 
 
 def of_metrics(told: dict[str, Any], project: Path, tolerance: float) -> Iterator[Difference]:
-    metrics = values.read(project)
+    metrics = metrics_files.read(project)
     for name, value in told["metrics"].items():
         if name.startswith("test/") and not close(value, metrics.get(name, math.nan), tolerance):
             yield name, value, metrics.get(name)

@@ -57,10 +57,10 @@ def main(arguments: list[str]) -> int:
 
 def watched(name: str, seconds: float) -> int:
     """The process that asks MLflow; its first look ends with a line for the one that started it."""
-    from pipeline.serving import champion
+    from pipeline.serving import watcher
 
-    print(json.dumps(champion.look(name)), flush=True)
-    champion.watch(name, seconds)
+    print(json.dumps(watcher.look(name)), flush=True)
+    watcher.watch(name, seconds)
     return 0
 
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from pipeline.evaluation import classification, ease, paired, ranking, regression
+from pipeline.evaluation import baselines as simple
+from pipeline.evaluation import classification, paired, ranking, regression
 from pipeline.evaluation.baselines import MOST_CLASSES, baselines
 from pipeline.evaluation.beaten import beaten
 from pipeline.kinds.text import encoder as text
@@ -196,13 +197,13 @@ def test_popularity_and_ease_rank_what_was_not_seen():
 
 def test_ease_solves_its_own_equation(monkeypatch: pytest.MonkeyPatch):
     _, data = behaviour()
-    seen = ease.presence(data["inputs"], 9).double()
-    weights = ease.ease(data["inputs"], 9)(torch.eye(9).mul(torch.arange(9) + 1).int()).double()  # a row for each item
+    seen = simple.presence(data["inputs"], 9).double()
+    weights = simple.ease(data["inputs"], 9)(torch.eye(9).mul(torch.arange(9) + 1).int()).double()  # a row each
     # At the least of |X − XB|² + λ|B|², the gradient is zero but on the diagonal, which is held at zero: Steck, eq. 4
-    gradient = seen.T @ (seen @ weights - seen) + ease.PENALTY * weights
+    gradient = seen.T @ (seen @ weights - seen) + simple.PENALTY * weights
     gradient.fill_diagonal_(0)
     assert weights.diagonal().abs().max() == 0
     assert gradient.abs().max() < 1e-4
-    monkeypatch.setattr(ease, "MOST_ITEMS", 8)
+    monkeypatch.setattr(simple, "MOST_ITEMS", 8)
     encoder, data = behaviour()
     assert set(baselines(encoder, None, data, 0)) == {"popularity"}

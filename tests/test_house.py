@@ -23,7 +23,7 @@ HOMES = (
     "exported",
     "datasets/pictures.py",
     "datasets/movielens.py",
-    "serving/documents.py",
+    "serving/openapi.py",
     "serving/app.py",
 )
 TASK_HOMES = (

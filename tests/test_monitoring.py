@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 import yaml
 
+from pipeline.evaluation.statistics import wilson
 from pipeline.feedback_loop import comparing, drift
-from pipeline.feedback_loop.live import wilson
 from pipeline.store import held_out
 from tests import digits, labelled, registered, runs, smoke, texts
 

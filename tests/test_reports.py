@@ -8,7 +8,7 @@ import torch
 from mlflow.utils.validation import _validate_metric_name
 
 from pipeline.evaluation import reports
-from pipeline.evaluation.names import metric_names, of_class
+from pipeline.evaluation.metric_names import metric_names, of_class
 from pipeline.project.errors import DataError
 from pipeline.tasks.metrics import lower_is_better
 from tests.scoring import guesses, scored, sure

@@ -13,11 +13,11 @@ from starlette.exceptions import HTTPException
 from pipeline.feedback_loop.store import Store
 from pipeline.kinds.bodies import Invalid, Limits
 from pipeline.models.bundle import Bundle
-from pipeline.serving import champion, engine
+from pipeline.serving import engine, watcher
 from pipeline.serving.backlog import within
 from pipeline.serving.engine import Engine
-from pipeline.serving.forms import Form
 from pipeline.serving.loaded import Model
+from pipeline.serving.model_api import ModelApi
 from pipeline.serving.reading import READERS, Reader
 from tests import untrained
 
@@ -43,7 +43,7 @@ def model(place: Path, monkeypatch: pytest.MonkeyPatch) -> Model:
         return outputs(inputs)
 
     monkeypatch.setattr(bundle, "outputs", slow)
-    form = Form(bundle.encoder, champion.examples(place, bundle.encoder), LIMITS)
+    form = ModelApi(bundle.encoder, watcher.examples(place, bundle.encoder), LIMITS)
     return Model("mnist", 1, bundle.digest, bundle, form)
 
 
@@ -154,9 +154,9 @@ def test_a_record_without_an_answer_is_named_by_its_place_in_the_request(model: 
 
 def test_the_characters_of_a_request_are_bounded_together(model: Model) -> None:
     texts = [{"text": "a" * 100_000}] * 10
-    assert len(model.form.many(json.dumps({"records": texts}).encode())) == 10
+    assert len(model.api.many(json.dumps({"records": texts}).encode())) == 10
     with pytest.raises(Invalid, match="1,000,001 characters") as error:
-        model.form.many(json.dumps({"records": [*texts, {"text": "a"}]}).encode())
+        model.api.many(json.dumps({"records": [*texts, {"text": "a"}]}).encode())
     assert (error.value.status, error.value.problems[0]["field"]) == (413, "records")
 
 

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from pipeline.config.schema import Gate
-from pipeline.evaluation.statistics import bootstrap, interval, p_value
+from pipeline.evaluation.statistics import bootstrap, interval, p_value, wilson
 from pipeline.registry import gate, held_back
 from pipeline.registry.comparison import Comparison, Measured
 from pipeline.store.held_out import HeldOut
@@ -169,3 +169,9 @@ def test_a_gain_on_the_test_split_may_not_be_a_loss_in_use():
     assert all(on_use(gain, right(400, 0, 0.0, 0.1)).values())
     found = on_use(gain, right(400, 0, -0.1, 0.2))
     assert [name for name, passed in found.items() if not passed] == ["certain loss on labels from use"]
+
+
+@pytest.mark.parametrize(("right", "count"), [(0, 1), (1, 1), (3, 7), (9, 10), (50, 1000), (999, 1000)])
+def test_wilsons_interval_is_scipys(right: int, count: int) -> None:
+    found = stats.binomtest(right, count).proportion_ci(method="wilson")
+    assert wilson(right, count) == pytest.approx((found.low, found.high), abs=1e-6)

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.evaluation import ease
-from pipeline.evaluation.ranking import popularity
+from pipeline.evaluation.ranking import CELLS, popularity
 from pipeline.evaluation.scoring import OutputsOf
 from pipeline.kinds.encoding import decode
 from pipeline.kinds.kind import of
@@ -25,6 +24,8 @@ MOST_CODES = 255  # of a column that scikit-learn's boosting takes for categorie
 TEXTS = 200_000  # of all classes together: a linear model of texts takes as long as both are many
 FEATURES = 100_000  # words and pairs of words
 SURE = 1e-7  # the least probability that a baseline gives, so that its logits are finite
+PENALTY = 100.0  # λ
+MOST_ITEMS = 5000  # beyond, the inverse of an items × items matrix takes more than seconds
 SEED = 0  # of the choice of rows and of scikit-learn; not the run's seed, for a baseline is the same for all nets
 
 TF_IDF, BOOSTING = "tf_idf", "boosting"
@@ -66,8 +67,8 @@ def baselines(
 def of_ranking(histories: Tensor, items: int) -> dict[str, OutputsOf]:
     counts = popularity(histories, items).float()
     found: dict[str, OutputsOf] = {"popularity": lambda inputs: counts.expand(len(inputs), -1)}
-    if items <= ease.MOST_ITEMS:
-        found["ease"] = ease.ease(histories, items)
+    if items <= MOST_ITEMS:
+        found["ease"] = ease(histories, items)
     return found
 
 
@@ -154,3 +155,22 @@ def outputs_of(encoder: dict[str, Any], model: Any, records_of: Callable[[np.nda
         return found.clamp(min=SURE).log()
 
     return predicted if tasks.of(encoder).numeric else logits
+
+
+def presence(histories: Tensor, items: int) -> Tensor:
+    """(B, items) float32: 1 where the item stands in the history, (B, L) of index + 1, 0 empty."""
+    table = torch.zeros(len(histories), items + 1)
+    return table.scatter_(1, histories.long(), 1.0)[:, 1:]
+
+
+def ease(histories: Tensor, items: int) -> OutputsOf:
+    """Embarrassingly shallow autoencoders (Steck 2019, arXiv:1905.03375): one linear map, in closed form."""
+    together = torch.zeros(items, items, dtype=torch.float64)
+    for part in histories.split(max(1, CELLS // items)):
+        table = presence(part, items).double()
+        together += table.T @ table  # (items, items): histories that hold both
+    inverse = torch.linalg.inv(together + PENALTY * torch.eye(items, dtype=torch.float64))
+    weights = -inverse / inverse.diagonal()  # of each column: what the other items say of it
+    weights.fill_diagonal_(0.0)
+    weights = weights.float()
+    return lambda inputs: presence(inputs, items) @ weights

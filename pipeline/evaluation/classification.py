@@ -30,7 +30,7 @@ from pipeline.config.schema import Evaluation
 from pipeline.evaluation import scoring
 from pipeline.evaluation.curves import ALMOST_ONE, corners, reliability, thinned
 from pipeline.evaluation.figures import classification as figures
-from pipeline.evaluation.names import metric_names
+from pipeline.evaluation.metric_names import metric_names
 from pipeline.evaluation.scoring import History, plain
 from pipeline.project.errors import DataError
 

@@ -5,10 +5,13 @@ give the same numbers.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 CELLS = 256  # different rows up to which only their counts are drawn
+MANY = 5000  # different values, of which 10,000 resamples take more than 0.2 s
+NORMAL = 1.959964  # standard errors, for 95%
 AT_ONCE = 1 << 20  # numbers drawn at once
 
 
@@ -33,6 +36,17 @@ def interval(
 ) -> tuple[float, float]:
     """The bootstrap's percentile interval of the mean of (N,) `values`."""
     return between(bootstrap(values[:, None].astype(np.float64), resamples, seed)[:, 0], confidence)
+
+
+def wilson(right: np.ndarray | float, count: np.ndarray | int) -> tuple[Any, Any]:
+    """The 95% interval of a share of which `right` of `count` were seen. Wilson, 1927.
+
+    As scipy.stats.binomtest gives it, for many at a time, and without the half second that importing it takes.
+    """
+    share, reach = right / count, NORMAL**2 / count
+    middle = (share + reach / 2) / (1 + reach)
+    half = (NORMAL / (1 + reach)) * (share * (1 - share) / count + reach / (4 * count)) ** 0.5
+    return np.maximum(0.0, middle - half), np.minimum(1.0, middle + half)
 
 
 def between(means: np.ndarray, confidence: float) -> tuple[float, float]:
@@ -77,3 +91,11 @@ def parts(resamples: int, rows: int) -> Iterator[slice]:
     step = max(1, AT_ONCE // max(1, rows))
     for start in range(0, resamples, step):
         yield slice(start, min(start + step, resamples))
+
+
+def interval_of_mean(values: np.ndarray) -> tuple[float, float]:
+    """The bootstrap's; of many different values the normal one, from which the bootstrap's differs little by then."""
+    if len(values) <= MANY or len(np.unique(values)) <= 256:  # which the bootstrap draws at once
+        return interval(values.astype(np.float64))
+    mean, error = float(values.mean()), float(values.std(ddof=1) / len(values) ** 0.5)
+    return mean - NORMAL * error, mean + NORMAL * error

@@ -12,7 +12,6 @@ from pipeline.evaluation import statistics
 from pipeline.feedback_loop.store import DAY, Labelled
 from pipeline.tasks.metrics import lower_is_better
 
-NORMAL = 1.959964  # standard errors, for 95%
 METRICS = {"label": "accuracy", "items": "hit rate", "value": "mae"}  # by what an answer holds
 
 
@@ -68,12 +67,8 @@ def score(name: str, version: int, day: int | None, predictions: int, worths: li
 def interval(name: str, worths: list[float]) -> tuple[float | None, float | None]:
     """95%, of the mean: Wilson's (1927) of shares, the bootstrap's of errors; None of fewer than two errors."""
     if not lower_is_better(name):
-        return wilson(sum(worths), len(worths)) if worths else (None, None)
+        if not worths:
+            return None, None
+        low, high = statistics.wilson(sum(worths), len(worths))
+        return float(low), float(high)
     return statistics.interval(np.array(worths)) if len(worths) > 1 else (None, None)
-
-
-def wilson(right: float, labels: int) -> tuple[float, float]:
-    share, reach = right / labels, NORMAL**2 / labels
-    middle = (share + reach / 2) / (1 + reach)
-    half = (NORMAL / (1 + reach)) * (share * (1 - share) / labels + reach / (4 * labels)) ** 0.5
-    return max(0.0, middle - half), min(1.0, middle + half)

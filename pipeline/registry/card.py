@@ -10,7 +10,6 @@ from pipeline.config.checking import flatten
 from pipeline.config.schema import HASHED, Config
 from pipeline.datasets import vocabulary
 from pipeline.evaluation.beaten import beaten
-from pipeline.evaluation.intervals import intervals
 from pipeline.project import paths
 from pipeline.project.spreadsheets import unguarded
 from pipeline.project.tables import number
@@ -76,7 +75,7 @@ def warnings(spec: dict[str, Any], metrics: dict[str, float]) -> list[Part]:
 
 def scores(metrics: dict[str, float], task: str) -> Part:
     """The model beside its baselines, on the same rows."""
-    certain = intervals(PREDICTIONS, task)
+    certain = by_name(task).intervals(PREDICTIONS)
     baselines = dict.fromkeys(name.split("/")[1] for name in sorted(metrics) if name.startswith("baseline/"))
     names = [name.partition("/")[2] for name in metrics if name.startswith("test/") and name.count("/") == 1]
     names = sorted(set(names) - {"count"}, key=lambda name: (name not in certain, name))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.evaluation import paired
-from pipeline.evaluation.names import is_of_class, of_class
+from pipeline.evaluation.metric_names import is_of_class, of_class
 from pipeline.kinds.kind import of
 from pipeline.registry import versions
 from pipeline.registry.provenance import found_run

@@ -6,7 +6,7 @@ from typing import Any
 from filelock import FileLock
 
 from pipeline.config.schema import Config
-from pipeline.evaluation import values
+from pipeline.evaluation import metrics_files
 from pipeline.models import description as describing
 from pipeline.project import paths
 from pipeline.project.errors import DataError
@@ -24,7 +24,7 @@ CARD = paths.REPORTS / card_pages.NAME
 def register(client: Any, config: Config) -> tuple[Any, bool]:
     """The bundle's version, the challenger now, and whether it was made just now; its run is shipped before."""
     bundle, run = checked(), read_json(paths.RUN, "train")
-    metrics = values.read()
+    metrics = metrics_files.read()
     if run["bundle_digest"] != bundle:
         raise DataError(f"{paths.RUN} and {paths.BUNDLE} are of two trainings.\nType: dvc repro --force train")
     Journal.later(run["run_id"], config.tracking.experiment, config.run_name).close()
@@ -77,7 +77,7 @@ def make(
     def parts() -> tuple[Any, dict[str, str], str]:
         """The model as MLflow logged it, and its version's tags and description: kept if the version is tried again."""
         spec = processed.load_spec()
-        summary = {key: f"{value:.6g}" for key, value in metrics.items() if values.is_headline(key)}
+        summary = {key: f"{value:.6g}" for key, value in metrics.items() if metrics_files.is_headline(key)}
         tags = provenance.tags(config, bundle, run, spec) | summary
         settings = provenance.stored_settings(client, mlflow_id) or config.model_dump(mode="json")
         told = card(config, spec, metrics, run, tags, settings, champion(client, name))

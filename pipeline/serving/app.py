@@ -24,7 +24,7 @@ from pipeline.feedback_loop.store import Store
 from pipeline.kinds.bodies import Invalid
 from pipeline.project.errors import StoreError
 from pipeline.project.processes import end_with
-from pipeline.serving import documents, metrics, site
+from pipeline.serving import metrics, openapi, pages
 from pipeline.serving.connection import Bounded
 from pipeline.serving.edge import Edge
 from pipeline.serving.loaded import Model
@@ -60,12 +60,12 @@ def create() -> metrics.Measured:
         service.store.close()
 
     about = {"title": "Ratchet", "version": "1", "docs_url": None, "redoc_url": None}
-    app = FastAPI(lifespan=lifespan, **about, **documents.EVERY)
-    app.openapi = lambda: documents.openapi(app, service.loaded.model)
+    app = FastAPI(lifespan=lifespan, **about, **openapi.EVERY)
+    app.openapi = lambda: openapi.openapi(app, service.loaded.model)
     answers(app)
     predictions(app, service)
     facts(app, service)
-    site.pages(app)
+    pages.pages(app)
     hosts = {"localhost", "127.0.0.1", "::1", given["host"], *settings.hosts}
     edge = Edge(app, hosts=hosts, body=settings.body_mb << 20, seconds=settings.seconds, token=token)
     return metrics.Measured(Bounded(edge))  # which counts what is refused there as well
@@ -105,22 +105,22 @@ def predictions(app: FastAPI, service: Service) -> None:
         model = service.model
         kind = request.headers.get("content-type", "nothing")
         if kind.startswith("multipart/form-data"):
-            record = await service.reader.aside(model.form.picture, await uploaded(request))
+            record = await service.reader.aside(model.api.picture, await uploaded(request))
         else:
-            record = await service.reader.read(model.form.one, await content(request, kind))
+            record = await service.reader.read(model.api.one, await content(request, kind))
         (answer,) = await service.predicted(model, [record])
         return said(model, answer[1:])
 
     async def predict_batch(request: Request) -> Response:
         service.require_store()
         model = service.model
-        records = await service.reader.read(model.form.many, await content(request))
+        records = await service.reader.read(model.api.many, await content(request))
         answers = await service.predicted(model, records)
         return said(model, b'"predictions":[%b]}' % b",".join(answers))
 
     async def feedback(request: Request) -> JSONResponse:
         service.require_store()
-        name, given = documents.feedback(await content(request))
+        name, given = openapi.feedback(await content(request))
         label = await service.meant(name, given)
         now = round(time.time() * 1000)
         stored = await service.within(asyncio.to_thread(service.store.label, name, label, now))
@@ -134,7 +134,7 @@ def predictions(app: FastAPI, service: Service) -> None:
     add = partial(app.router.add_api_route, methods=["POST"], route_class_override=Plain)
     add("/predict", predict, summary="One record in, one answer out")
     add("/predict/batch", predict_batch, summary="Many records at once")
-    answer = {"response_model": documents.Stored, "responses": documents.FORGOTTEN}
+    answer = {"response_model": openapi.Stored, "responses": openapi.FORGOTTEN}
     add("/feedback", feedback, summary="What would have been right", **answer)
 
 
@@ -165,31 +165,31 @@ def facts(app: FastAPI, service: Service) -> None:
     get = partial(app.get, response_model_exclude_unset=True)
 
     @get("/health", summary="What is served, and what is wrong")
-    async def all_of_it() -> documents.Health:
-        return documents.Health(**service.health())
+    async def all_of_it() -> openapi.Health:
+        return openapi.Health(**service.health())
 
     @get("/health/live", summary="Whether the process answers")
-    async def live() -> documents.Live:
-        return documents.Live(live=True)
+    async def live() -> openapi.Live:
+        return openapi.Live(live=True)
 
-    @get("/health/ready", summary="Whether it can predict: 503 until then", responses=documents.UNREADY)
-    async def ready(response: Response) -> documents.Health:
-        told = documents.Health(**service.health())
+    @get("/health/ready", summary="Whether it can predict: 503 until then", responses=openapi.UNREADY)
+    async def ready(response: Response) -> openapi.Health:
+        told = openapi.Health(**service.health())
         response.status_code = 200 if told.ready else 503
         return told
 
-    @app.get("/metrics", summary="For Prometheus", response_class=Response, responses=documents.TEXT)
+    @app.get("/metrics", summary="For Prometheus", response_class=Response, responses=openapi.TEXT)
     async def numbers() -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     @get("/about", summary="What the model takes and gives, with examples")
-    async def about() -> documents.About:
+    async def about() -> openapi.About:
         model = service.model
-        return documents.About(model=model.name, version=model.version, **model.form.about())
+        return openapi.About(model=model.name, version=model.version, **model.api.about())
 
-    @get("/items", summary="The items whose titles hold a text", responses=documents.RANKLESS)
-    async def items(query: str = "") -> documents.Items:
-        found = service.model.form.items(query)
+    @get("/items", summary="The items whose titles hold a text", responses=openapi.RANKLESS)
+    async def items(query: str = "") -> openapi.Items:
+        found = service.model.api.items(query)
         if found is None:
             raise HTTPException(404, "this model ranks no items")
-        return documents.Items(found)
+        return openapi.Items(found)

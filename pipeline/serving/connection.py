@@ -13,7 +13,7 @@ from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pipeline.serving import metrics
-from pipeline.serving.exchange import CLOSE, GONE, LATER, Exchange, Message, Receive, Refusal, Send, whole
+from pipeline.serving.asgi import CLOSE, GONE, LATER, Exchange, Message, Receive, Refusal, Send, whole
 
 STALLED = 1 << 20  # bytes that complete no head and add to no body; above what is read before the app is heard
 

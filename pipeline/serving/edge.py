@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.project.secrets import redact
-from pipeline.serving.exchange import CLOSE, GONE, LATER, Exchange, Gone, Message, Receive, Refusal, Send, who
-from pipeline.serving.site import FILES
+from pipeline.serving.asgi import CLOSE, GONE, LATER, Exchange, Gone, Message, Receive, Refusal, Send, who
+from pipeline.serving.pages import FILES
 from pipeline.serving.token import Token
 
 BODIES = 8  # of full size, held at the same time by all requests together

@@ -74,7 +74,7 @@ class Engine:
 
         HTTPException, 503, where too much waits.
         """
-        costs = [*map(model.form.cost, records)]
+        costs = [*map(model.api.cost, records)]
         self.backlog.admit(sum(costs))
         loop = asyncio.get_running_loop()
         job = Job(model, records, costs, loop.create_future(), loop)
@@ -153,17 +153,17 @@ class Engine:
         settle(jobs, [error] * len(jobs))
 
     def predict(self, model: Model, jobs: list[Job]) -> None:
-        form, now = model.form, round(time.time() * 1000)
+        api, now = model.api, round(time.time() * 1000)
         places = [(job, row) for job in jobs for row in range(job.start, job.end)]
         records = [job.records[row] for job, row in places]
         with self.backlog.learn(sum(job.cost for job in jobs)):
-            rows = form.encoded(records)
+            rows = api.encoded(records)
             results = [*self.results(model, rows, jobs[0].start)]
         made = []
         for record, row, result in zip(records, rows, results, strict=True):
             name = f"{now:012x}{secrets.token_hex(10)}"  # in the order of time, as indexes like it
-            answer, stored = to_json(form.answer(result)), form.stored(record, row)
-            about = name, now, model.name, model.version, model.digest, form.kind
+            answer, stored = to_json(api.answer(result)), api.stored(record, row)
+            about = name, now, model.name, model.version, model.digest, api.kind
             told = b'%b,"prediction_id":"%b"}' % (answer[:-1], name.encode())
             made.append((told, Prediction(*about, stored, answer.decode())))
         for (job, _), (told, kept) in zip(places, made, strict=True):

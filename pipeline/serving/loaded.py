@@ -10,8 +10,8 @@ from pydantic_core import to_json
 
 from pipeline.kinds.bodies import Limits
 from pipeline.models.bundle import Bundle
-from pipeline.serving import champion
-from pipeline.serving.forms import Form
+from pipeline.serving import watcher
+from pipeline.serving.model_api import ModelApi
 
 LOOKED = 0.25  # seconds between two looks at champion.json
 STALE = 15.0  # seconds beyond the interval after which nobody seems to look for a new champion
@@ -25,7 +25,7 @@ class Model:
     version: int
     digest: str
     bundle: Bundle
-    form: Form
+    api: ModelApi
 
     @cached_property
     def head(self) -> bytes:
@@ -51,7 +51,7 @@ class Loaded:
 
     async def look(self) -> None:
         try:
-            state = champion.pointer(self.name)
+            state = watcher.pointer(self.name)
             if state is not None:
                 await self.take(state)
         except Exception as error:  # noqa: BLE001 - whatever it is, the model before is served, and /health tells
@@ -67,7 +67,7 @@ class Loaded:
         self.problem = self.failure or state["problem"] or (late if silent > self.stale else None)
 
     def load(self, state: dict[str, Any]) -> Model:
-        place = champion.folder(self.name, state["digest"])
-        bundle = Bundle.load(place / champion.BUNDLE)
-        form = Form(bundle.encoder, champion.examples(place, bundle.encoder), self.limits)
-        return Model(self.name, state["version"], state["digest"], bundle, form)
+        place = watcher.folder(self.name, state["digest"])
+        bundle = Bundle.load(place / watcher.BUNDLE)
+        api = ModelApi(bundle.encoder, watcher.examples(place, bundle.encoder), self.limits)
+        return Model(self.name, state["version"], state["digest"], bundle, api)

@@ -10,7 +10,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from pipeline.serving.exchange import Message, Receive, Send, who
+from pipeline.serving.asgi import Message, Receive, Send, who
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 GONE = 499  # as nginx counts clients that have gone before their answer

@@ -18,8 +18,8 @@ from pipeline.serving import metrics
 from pipeline.serving.backlog import later, within
 from pipeline.serving.engine import Engine
 from pipeline.serving.loaded import Loaded, Model
-from pipeline.serving.outcomes import matched, named
 from pipeline.serving.reading import Reader
+from pipeline.tasks.response import matched, named
 
 PRUNE_SECONDS = 3600.0
 CHECK_SECONDS = 3.0  # between two looks at the store
@@ -74,7 +74,7 @@ class Service:
     async def meant(self, prediction_id: str, given: Any) -> str:
         """The label, if the model that is served knows it, or the one that predicted; else Invalid."""
         try:
-            return self.model.form.label(given)
+            return self.model.api.label(given)
         except Invalid:
             found = await self.within(asyncio.to_thread(self.store.prediction, prediction_id))
             if found is None or (label := matched(given, named(found.answer))) is None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torchmetrics import MetricCollection
 
     from pipeline.models.bundle import Bundle
-    from pipeline.serving.outcomes import Outcome
+    from pipeline.tasks.response import Response
 
 LEAST_PROBABILITY = 1e-12  # of a class that a model does not know, in its loss
 NAMED = 20  # classes on a card
@@ -50,8 +50,8 @@ class Classification(Task):
         shares = zip(encoder["labels"], probabilities.T, strict=True)
         return pl.DataFrame({"label": labels, **{f"p_{label}": share.numpy() for label, share in shares}})
 
-    def outcome(self, encoder: Encoder) -> Outcome:
-        from pipeline.serving.outcomes import Classes
+    def response(self, encoder: Encoder) -> Response:
+        from pipeline.tasks.response import Classes
 
         return Classes(encoder)
 
@@ -92,10 +92,10 @@ class Classification(Task):
     def intervals(self, predictions: Path) -> dict[str, tuple[float, float]]:
         import polars as pl
 
-        from pipeline.evaluation.intervals import of_mean
+        from pipeline.evaluation.statistics import interval_of_mean
 
         table = pl.read_parquet(predictions, columns=["label", "predicted"])
-        return {"accuracy": of_mean((table["label"] == table["predicted"]).to_numpy())}
+        return {"accuracy": interval_of_mean((table["label"] == table["predicted"]).to_numpy())}
 
     def described(self, spec: dict[str, Any]) -> str:
         named, more = spec["classes"][:NAMED], len(spec["classes"]) - NAMED

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torchmetrics import Metric
 
     from pipeline.models.bundle import Bundle
-    from pipeline.serving.outcomes import Outcome
+    from pipeline.tasks.response import Response
 
 TOP = 10  # items of a list
 CELLS = 1 << 23  # scores held at once, whatever the number of items
@@ -38,8 +38,8 @@ class Ranking(Task):
             for row, scores in zip(best.indices.tolist(), best.values.double().tolist(), strict=True)
         ]
 
-    def outcome(self, encoder: Encoder) -> Outcome:
-        from pipeline.serving.outcomes import Items
+    def response(self, encoder: Encoder) -> Response:
+        from pipeline.tasks.response import Items
 
         return Items(encoder)
 
@@ -70,11 +70,11 @@ class Ranking(Task):
         import numpy as np
         import polars as pl
 
-        from pipeline.evaluation.intervals import of_mean
+        from pipeline.evaluation.statistics import interval_of_mean
 
         ranks = pl.read_parquet(predictions, columns=["rank"])["rank"].to_numpy()
         hit = ranks <= 10
-        return {"hr_10": of_mean(hit), "ndcg_10": of_mean(hit / np.log2(1 + ranks))}
+        return {"hr_10": interval_of_mean(hit), "ndcg_10": interval_of_mean(hit / np.log2(1 + ranks))}
 
     def described(self, spec: dict[str, Any]) -> str:
         return "A ranked list of items"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torchmetrics import MetricCollection
 
     from pipeline.models.bundle import Bundle
-    from pipeline.serving.outcomes import Outcome
+    from pipeline.tasks.response import Response
 
 
 class Regression(Task):
@@ -40,8 +40,8 @@ class Regression(Task):
 
         return pl.DataFrame({"value": unscaled(outputs, encoder).numpy()})
 
-    def outcome(self, encoder: Encoder) -> Outcome:
-        from pipeline.serving.outcomes import Numbers
+    def response(self, encoder: Encoder) -> Response:
+        from pipeline.tasks.response import Numbers
 
         return Numbers(encoder)
 
@@ -78,12 +78,12 @@ class Regression(Task):
         import numpy as np
         import polars as pl
 
-        from pipeline.evaluation.intervals import of_mean
+        from pipeline.evaluation.statistics import interval_of_mean
 
         table = pl.read_parquet(predictions, columns=["actual", "predicted"])
         errors = (table["actual"] - table["predicted"]).to_numpy().astype(np.float64)
-        low, high = of_mean(errors**2)
-        return {"mae": of_mean(np.abs(errors)), "rmse": (max(low, 0) ** 0.5, high**0.5)}
+        low, high = interval_of_mean(errors**2)
+        return {"mae": interval_of_mean(np.abs(errors)), "rmse": (max(low, 0) ** 0.5, high**0.5)}
 
     def described(self, spec: dict[str, Any]) -> str:
         return "A number"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torchmetrics import Metric, MetricCollection
 
     from pipeline.models.bundle import Bundle
-    from pipeline.serving.outcomes import Outcome
+    from pipeline.tasks.response import Response
 
 Encoder = dict[str, Any]  # encoder.json
 Answer = dict[str, Any]  # as a user reads it
@@ -59,7 +59,7 @@ class Task:
 
         return pl.DataFrame(self.answers(outputs, inputs, encoder))
 
-    def outcome(self, encoder: Encoder) -> Outcome:
+    def response(self, encoder: Encoder) -> Response:
         """How an answer and a label go over HTTP."""
         raise NotImplementedError
 
@@ -98,7 +98,8 @@ class Task:
 
 @cache
 def names() -> list[str]:
-    return [module.name for module in pkgutil.iter_modules(tasks.__path__) if module.name not in ("task", "metrics")]
+    beside = ("task", "metrics", "response")
+    return [module.name for module in pkgutil.iter_modules(tasks.__path__) if module.name not in beside]
 
 
 @cache

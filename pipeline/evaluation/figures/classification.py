@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
-import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from pipeline.evaluation.figures.pictures import pictures
 from pipeline.evaluation.figures.style import GOOD, GREY, THOUSANDS, curves, share, shown
+from pipeline.evaluation.statistics import wilson
 
 if TYPE_CHECKING:
     from pipeline.evaluation.classification import Result
@@ -117,7 +117,7 @@ def calibration(result: "Result") -> Figure:
     figure = Figure((6, 6.2), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     confidence, accuracy, count = result.calibration.T.numpy()
-    low, high = wilson(accuracy, count)
+    low, high = wilson(accuracy * count, count)
     upper.axline((0, 0), slope=1, color=GREY, ls=":", lw=1, label="perfect")
     upper.vlines(confidence, low, high, color=GOOD, lw=1, label="95% interval")
     upper.plot(confidence, accuracy, "o-", color=GOOD, ms=4, label="accuracy of a bin")
@@ -129,11 +129,3 @@ def calibration(result: "Result") -> Figure:
     lower.set(xlabel="confidence: probability of the predicted class", ylabel="samples")
     lower.set_ylim(bottom=0.8)
     return figure
-
-
-def wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of the 95% interval of a share seen in `count` samples (Wilson, 1927)."""
-    z2 = 1.96**2
-    centre = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = np.sqrt(z2 * share * (1 - share) / count + (z2 / (2 * count)) ** 2) / (1 + z2 / count)
-    return centre - half, centre + half

@@ -8,9 +8,9 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, create_model
 from pydantic.json_schema import models_json_schema
 
-from pipeline.serving.forms import Form, Invalid
 from pipeline.serving.loaded import Model
-from pipeline.serving.outcomes import LISTED
+from pipeline.serving.model_api import Invalid, ModelApi
+from pipeline.tasks.response import LISTED
 
 REF = "#/components/schemas/{model}"
 REFUSED = {
@@ -122,7 +122,7 @@ def feedback(body: bytes) -> tuple[str, Any]:
 def openapi(app: FastAPI, model: Model | None) -> dict[str, Any]:
     """FastAPI's, and what is known only once there is a model: the bodies, and the answers of /predict."""
     document = get_openapi(title=app.title, version=app.version, routes=app.routes)
-    schemas = [*labelled(document, model), *(described(document, model.form) if model else [])]
+    schemas = [*labelled(document, model), *(described(document, model.api) if model else [])]
     _, definitions = models_json_schema([(one, "validation") for one in schemas], ref_template=REF)
     document["components"]["schemas"] |= definitions["$defs"]
     document["components"]["securitySchemes"] = {"token": TOKEN}
@@ -143,23 +143,23 @@ def right(model: Model | None) -> tuple[Any, Any]:
     """The type of a label, and one; that 7 is taken for "7" too is left unsaid."""
     if model is None:
         return str, "…"
-    labels = model.form.outcome.labels
+    labels = model.api.response.labels
     if not labels:
         return float, 1234.5
     return (Literal[tuple(labels)] if len(labels) <= LISTED else str), labels[0]
 
 
-def described(document: dict[str, Any], form: Form) -> list[type[BaseModel]]:
+def described(document: dict[str, Any], api: ModelApi) -> list[type[BaseModel]]:
     """Puts the two ways to predict into the document; returns their schemas."""
-    identified = create_model("Identified", __base__=form.schema_out, prediction_id=(str, ...))
+    identified = create_model("Identified", __base__=api.schema_out, prediction_id=(str, ...))
     answer = create_model("Answer", __base__=identified, model=(str, ...), version=(int, ...))
-    some = Field(min_length=1, max_length=form.limit)
-    many = create_model("Records", __base__=Strict, records=(list[form.schema_in], some))
+    some = Field(min_length=1, max_length=api.limit)
+    many = create_model("Records", __base__=Strict, records=(list[api.schema_in], some))
     answers = create_model(
         "Answers", __base__=Strict, model=(str, ...), version=(int, ...), predictions=(list[identified], ...)
     )
-    one = body(form.schema_in, form.examples)
-    if form.input.uploads:
+    one = body(api.schema_in, api.examples)
+    if api.input.uploads:
         file = {
             "type": "object",
             "required": ["image"],
@@ -167,8 +167,8 @@ def described(document: dict[str, Any], form: Form) -> list[type[BaseModel]]:
         }
         one["content"]["multipart/form-data"] = {"schema": file}
     describe(document, "/predict", one, answer)
-    describe(document, "/predict/batch", body(many, [{"records": form.examples}]), answers)
-    return [form.schema_in, identified, answer, many, answers]
+    describe(document, "/predict/batch", body(many, [{"records": api.examples}]), answers)
+    return [api.schema_in, identified, answer, many, answers]
 
 
 def describe(document: dict[str, Any], path: str, given: dict[str, Any], answer: type[BaseModel]) -> None:

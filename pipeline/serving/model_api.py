@@ -7,13 +7,13 @@ import numpy as np
 from pipeline.kinds.bodies import Invalid, Limits, given, invalid, parsed
 from pipeline.kinds.kind import of
 from pipeline.project.errors import DataError
-from pipeline.serving.outcomes import LISTED
 from pipeline.tasks import task as tasks
+from pipeline.tasks.response import LISTED
 
 BATCH = 'an object {"records": [record, …]}'
 
 
-class Form:
+class ModelApi:
     """Bodies in, records and rows of the encoder out; Invalid, and nothing else, for what can't be used.
 
     `examples`: raw records, as pipeline/kinds/KIND takes them; as an attribute they are as a request has them.
@@ -24,9 +24,9 @@ class Form:
         self.encoder, self.limit = encoder, limits.records
         self.kind: str = encoder["kind"]
         self.input = of(encoder).input(encoder, examples, limits)
-        self.outcome = tasks.of(encoder).outcome(encoder)
+        self.response = tasks.of(encoder).response(encoder)
         self.examples: list[dict[str, Any]] = self.input.examples
-        self.schema_in, self.schema_out = self.input.schema, self.outcome.schema
+        self.schema_in, self.schema_out = self.input.schema, self.response.schema
 
     def one(self, body: bytes, quick: bool = False) -> Any:
         """The record of a body of /predict; `quick`: Invalid, too, where a picture file takes long to read."""
@@ -72,14 +72,14 @@ class Form:
 
     def answer(self, result: dict[str, Any]) -> dict[str, Any]:
         """Of one of Bundle.predict's results."""
-        return self.outcome.answer(result)
+        return self.response.answer(result)
 
     def label(self, value: Any) -> str:
         """What a client says would have been right, as it is stored."""
-        return self.outcome.label(value)
+        return self.response.label(value)
 
     def about(self) -> dict[str, Any]:
-        labels = self.outcome.labels
+        labels = self.response.labels
         return {
             "kind": self.kind,
             "input": self.input.page,

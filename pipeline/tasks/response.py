@@ -15,7 +15,7 @@ LISTED = 1000  # labels that a document names
 SHOWN = 30  # labels that a message names
 
 
-class Outcome:
+class Response:
     """`labels`: those that can be right, none where it is a number; `schema`: of an answer, in JSON."""
 
     labels: list[str]
@@ -30,7 +30,7 @@ class Outcome:
         raise NotImplementedError
 
 
-class Classes(Outcome):
+class Classes(Response):
     """One of the labels, with the probability of each."""
 
     def __init__(self, encoder: dict[str, Any]):
@@ -51,7 +51,7 @@ class Classes(Outcome):
         return known(value, self.labels, "classes")
 
 
-class Numbers(Outcome):
+class Numbers(Response):
     def __init__(self, encoder: dict[str, Any]):
         self.labels = []
         described = Field(description="in the target's own unit", examples=[encoder["target"]["mean"]])
@@ -75,7 +75,7 @@ class Item(BaseModel):
     score: float = Field(description="the larger, the better; to compare within one answer")
 
 
-class Items(Outcome):
+class Items(Response):
     """The best items that the history does not hold, the best first."""
 
     def __init__(self, encoder: dict[str, Any]):

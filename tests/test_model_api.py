@@ -23,7 +23,7 @@ from pipeline.config.data import MnistData
 from pipeline.datasets import mnist, table
 from pipeline.kinds.bodies import Limits, parsed
 from pipeline.kinds.encoding import encode
-from pipeline.serving.forms import Form, Invalid
+from pipeline.serving.model_api import Invalid, ModelApi
 from pipeline.tasks import task as tasks
 from tests import digits, test_behaviour, test_table, test_text
 from tests import texts as tiny
@@ -81,15 +81,15 @@ def all_made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict[s
 
 
 @pytest.fixture(scope="module")
-def forms(all_made) -> dict[str, Form]:
-    return {kind: Form(encoder, examples, LIMITS) for kind, (encoder, examples) in all_made.items()}
+def forms(all_made) -> dict[str, ModelApi]:
+    return {kind: ModelApi(encoder, examples, LIMITS) for kind, (encoder, examples) in all_made.items()}
 
 
 def body(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-def refused(form: Form, content: bytes, many: bool = False) -> list[tuple[str, str]]:
+def refused(form: ModelApi, content: bytes, many: bool = False) -> list[tuple[str, str]]:
     with pytest.raises(Invalid) as error:
         form.many(content) if many else form.one(content)
     return [(one["field"], one["message"]) for one in error.value.problems]
@@ -314,7 +314,7 @@ def png(width: int, height: int, pixels: bytes = b"") -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
-def sent(form: Form, content: bytes, start: str = "") -> np.ndarray:
+def sent(form: ModelApi, content: bytes, start: str = "") -> np.ndarray:
     return form.one(body({"image": start + base64.b64encode(content).decode()}))
 
 
