@@ -26,9 +26,10 @@ repro: install ## run the pipeline on real data, then promote the first champion
 test: install ## run the tests: no network, tiny real inputs, about 19 minutes on 2 cores
 	pytest
 
-check: install ## lint and format
+check: install ## lint, format and types
 	ruff check .
 	ruff format --check .
+	mypy
 
 bench: install ## measure speed and memory against the peers; writes benchmarks/results/
 	.venv/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[bench]'

@@ -1,7 +1,7 @@
 """The settings, typed. No defaults here: each setting has its one home in conf/ or params.yaml."""
 
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field
 
@@ -22,6 +22,8 @@ from pipeline.config.section import (
 )
 from pipeline.project.files import digest
 from pipeline.tasks.metrics import lower_is_better
+
+Data = TypeVar("Data", bound=Section)
 
 # What decides the model: what the config hash is made of, and what is adopted from a run
 HASHED = {"seed", "data", "labels", "pretrained", "model", "loss", "optimizer", "schedule", "training"}
@@ -270,6 +272,12 @@ class Config(Section):
     def is_of(self, known: str | None) -> bool:
         """Whether a config hash, of whatever time, is of these settings."""
         return known in (self.hash, self.former_hash)
+
+    def data_of(self, kind: type[Data]) -> Data:
+        """`data`, of the class that whoever asks was written for."""
+        if not isinstance(self.data, kind):
+            raise TypeError(f"the settings of data are {type(self.data).__name__}, not {kind.__name__}")
+        return self.data
 
     @property
     def components(self) -> set[str]:
