@@ -6,7 +6,7 @@ export DVC_NO_ANALYTICS := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test check bench scenarios faults served versions ui
+.PHONY: help install repro test check bench scenarios faults served versions upgrade ui
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ served: install ## compare registered models in clean environments with their bu
 
 versions: install ## run the tests on the oldest and the newest MLflow, Lightning and torch (two new environments)
 	python -m benchmarks.versions
+
+upgrade: install ## make a small project with an earlier commit's code, then try every verb of this one on it: COMMIT=…
+	python -m benchmarks.upgrade $(COMMIT)
 
 ui: install ## open MLflow's UI on what was made
 	ratchet ui

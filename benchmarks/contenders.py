@@ -1,7 +1,8 @@
 """Other ways to train on MNIST, one epoch after another; each prints its seconds for each epoch.
 
-python -m benchmarks.contenders NAME NET EPOCHS, in a project whose data/processed is MNIST; NET is mlp or cnn. Where
-there is a CUDA GPU, plain Lightning uses it; `resident` needs one.
+python -m benchmarks.contenders NAME NET EPOCHS PRECISION, in a project whose data/processed is MNIST; NET is mlp or
+cnn, PRECISION is 32 or bf16, which is slow where the processor has to emulate it. Where there is a CUDA GPU, plain
+Lightning uses it; `resident` needs one.
 """
 
 import json
@@ -36,10 +37,10 @@ def net(kind: str):
     return nn.Sequential(*layers)
 
 
-def handwritten(kind: str, epochs: int) -> list[float]:
+def handwritten(kind: str, epochs: int, precision: str) -> list[float]:
     """The least that can be written: batches by indexing, fused Adam, no validation, no metrics, no journal.
 
-    The CNN in channels-last and bf16, which is its fastest here; the MLP in float32. Freed memory is kept, as ours is.
+    The CNN in channels-last. Freed memory is kept, as ours is.
     """
     from pipeline.training.fit import keep_freed_memory
 
@@ -58,7 +59,7 @@ def handwritten(kind: str, epochs: int) -> list[float]:
             batch = inputs[rows]
             if kind == "cnn":
                 batch = batch.contiguous(memory_format=torch.channels_last)
-            with torch.autocast("cpu", torch.bfloat16, enabled=kind == "cnn"):
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
                 logits = model(batch)
             cross_entropy(logits.float(), targets[rows]).backward()
             optimizer.step()
@@ -66,8 +67,8 @@ def handwritten(kind: str, epochs: int) -> list[float]:
     return seconds
 
 
-def resident(kind: str, epochs: int) -> list[float]:
-    """Handwritten for a GPU: data and batches on it, fused Adam, bf16, channels-last; no validation."""
+def resident(kind: str, epochs: int, precision: str) -> list[float]:
+    """Handwritten for a GPU: data and batches on it, fused Adam, channels-last; no validation."""
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -83,7 +84,7 @@ def resident(kind: str, epochs: int) -> list[float]:
             batch = inputs[rows]
             if kind == "cnn":
                 batch = batch.contiguous(memory_format=torch.channels_last)
-            with torch.autocast("cuda", torch.bfloat16):
+            with torch.autocast("cuda", torch.bfloat16, enabled=precision == "bf16"):
                 logits = model(batch)
             cross_entropy(logits.float(), targets[rows]).backward()
             optimizer.step()
@@ -92,7 +93,7 @@ def resident(kind: str, epochs: int) -> list[float]:
     return seconds
 
 
-def lightning(kind: str, epochs: int) -> list[float]:
+def lightning(kind: str, epochs: int, precision: str) -> list[float]:
     """Lightning as its tutorials have it: DataLoader, torchmetrics in the step, MLFlowLogger on SQLite."""
     import pytorch_lightning as pl
     import torch
@@ -132,18 +133,21 @@ def lightning(kind: str, epochs: int) -> list[float]:
     module = Plain()
     logger = MLFlowLogger("peer", tracking_uri="sqlite:///peer.db")
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+    quiet |= {"precision": "bf16-mixed" if precision == "bf16" else "32-true"}
     trainer = pl.Trainer(max_epochs=epochs, accelerator="auto", devices=1, logger=logger, log_every_n_steps=10, **quiet)
     train, val = (TensorDataset(*data(split, kind)) for split in ("train", "val"))
     trainer.fit(module, DataLoader(train, BATCH, shuffle=True), DataLoader(val, BATCH))
     return module.seconds
 
 
-def keras(kind: str, epochs: int) -> list[float]:
+def keras(kind: str, epochs: int, precision: str) -> list[float]:
     """Keras on TensorFlow, as its MNIST example has it: fit() on arrays, with validation data."""
     train, val = ([tensor.numpy() for tensor in data(split, kind)] for split in ("train", "val"))
     if kind == "cnn":  # pixels last but for the channel: (N, 28, 28, 1)
         train[0], val[0] = (part[0].transpose(0, 2, 3, 1) for part in (train, val))
     import keras as k
+
+    k.config.set_dtype_policy("mixed_bfloat16" if precision == "bf16" else "float32")
 
     class Clock(k.callbacks.Callback):
         seconds: list[float] = []  # noqa: RUF012
@@ -160,14 +164,14 @@ def keras(kind: str, epochs: int) -> list[float]:
         layers += [convolution(64, 3, activation="relu"), k.layers.Flatten(), dense(64, activation="relu")]
     else:
         layers = [dense(width, activation="relu") for width in WIDTHS]
-    model = k.Sequential([*layers, dense(10)])
+    model = k.Sequential([*layers, dense(10, dtype="float32")])
     loss = k.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(k.optimizers.Adam(RATE), loss, metrics=["accuracy"])
     model.fit(*train, BATCH, epochs, verbose=0, validation_data=val, callbacks=[Clock()])
     return Clock.seconds
 
 
-CONTENDERS: dict[str, Callable[[str, int], list[float]]] = {
+CONTENDERS: dict[str, Callable[[str, int, str], list[float]]] = {
     "handwritten": handwritten,
     "resident": resident,
     "lightning": lightning,
@@ -175,4 +179,4 @@ CONTENDERS: dict[str, Callable[[str, int], list[float]]] = {
 }
 
 if __name__ == "__main__":
-    print(json.dumps(CONTENDERS[sys.argv[1]](sys.argv[2], int(sys.argv[3]))))
+    print(json.dumps(CONTENDERS[sys.argv[1]](sys.argv[2], int(sys.argv[3]), sys.argv[4])))
