@@ -33,7 +33,7 @@ def main() -> None:
 
 def measured(name: str) -> dict[str, float]:
     """In a process and a folder of its own; a server that hangs stands by."""
-    from tests.proxy import proxy
+    from tests.support.proxy import proxy
 
     with tempfile.TemporaryDirectory() as folder, proxy(0, lambda *request: "hang") as hanging:
         uri = f"sqlite:///{folder}/mlflow.db" if name == "million" else hanging.uri
@@ -82,7 +82,8 @@ def project(folder: Path) -> Path:
     import numpy as np
 
     from benchmarks.faults import projects
-    from tests import conftest, digits
+    from tests import conftest
+    from tests.support import digits
 
     chance = np.random.default_rng(0)
     sizes = {"train": 60_000, "test": 1_000}

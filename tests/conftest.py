@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from pipeline.__main__ import main
 from pipeline.tracking import sync
-from tests import digits
+from tests.support import digits
 
 REPOSITORY = Path(__file__).parent.parent
 KEPT_VARIABLES = ("HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")  # the rest, tokens too, stays outside
@@ -203,7 +203,7 @@ def prepared(project: Path, prepared_once: Path) -> Path:
 @pytest.fixture(scope="session")
 def swept(tmp_path_factory: pytest.TempPathFactory, prepared_once: Path) -> Path:
     """A project after the sweep `sweeps.FIRST`, all of it in MLflow."""
-    from tests import runs, sweeps  # which import this file
+    from tests.support import runs, sweeps  # which import this file
 
     def make(folder: Path) -> None:
         shutil.copytree(prepared_once, folder)

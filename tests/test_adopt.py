@@ -17,8 +17,8 @@ from optuna.trial import TrialState, create_trial
 from pipeline.config import composition
 from pipeline.config.checking import checked
 from pipeline.tracking.journal import Journal
-from tests import sweeps
 from tests.conftest import clone, lean
+from tests.support import sweeps
 
 HEAD = """# The choice of this project
 scenario: mnist_mlp   # digits

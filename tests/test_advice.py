@@ -11,8 +11,8 @@ from pipeline.project.errors import DataError, DiskError
 from pipeline.project.files import opening, require_writable
 from pipeline.store import processed
 from pipeline.training import run
-from tests.advice import listed
 from tests.conftest import REPOSITORY, lean
+from tests.support.advice import listed
 
 FLOW = re.compile(r"ratchet [a-z]+|dvc repro( --force)?( [a-z]+| \{\w+\})?|\{.*\}")  # all verbs and stages are tested
 INSTALLS = "not typed: it installs a package"

@@ -16,7 +16,7 @@ from pipeline.evaluation.beaten import beaten
 from pipeline.kinds.text import encoder as text
 from pipeline.project.terminal import loud
 from pipeline.store.held_out import HeldOut
-from tests.scoring import settings
+from tests.support.scoring import settings
 
 TASKS = {"classification": classification, "regression": regression, "ranking": ranking}
 Split = dict[str, torch.Tensor]

@@ -14,8 +14,8 @@ from pipeline.datasets import texts
 from pipeline.kinds.text import encoder as encoding
 from pipeline.models import bert
 from pipeline.project.errors import ConfigError, DataError
-from tests import texts as tiny
 from tests.conftest import REPOSITORY
+from tests.support import texts as tiny
 
 SETTINGS = yaml.safe_load((REPOSITORY / "conf/model/bert.yaml").read_text(encoding="utf-8"))
 

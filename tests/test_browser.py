@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from tests import browser, runs, trackers
-from tests.browser import Comparison, Runs, expect
+from tests.support import browser, runs, trackers
+from tests.support.browser import Comparison, Runs, expect
 
 
 @dataclass

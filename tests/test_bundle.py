@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.models.bundle import DESCRIPTION, Bundle
 from pipeline.project.errors import DataError
-from tests import untrained
+from tests.support import untrained
 
 KINDS = [*untrained.NETS]
 

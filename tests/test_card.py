@@ -12,7 +12,7 @@ import yaml
 
 from pipeline.registry import card
 from pipeline.registry.card_pages import markdown
-from tests import browser, runs, trackers
+from tests.support import browser, runs, trackers
 
 EVIL = 'x" onerror="alert(1)"><script>alert(2)</script>|*b*'
 

@@ -14,10 +14,10 @@ import psutil
 import pytest
 import yaml
 
-from tests import digits, registered, runs
 from tests.conftest import clone, lean
-from tests.labelled import turned
-from tests.services import Service, serving
+from tests.support import digits, registered, runs
+from tests.support.labelled import turned
+from tests.support.services import Service, serving
 
 (PICTURES, TRUTH), (FRESH, FRESH_TRUTH) = (digits.published()[part] for part in ("train", "test"))
 ASKED = 400  # pictures of the first service's use

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from pipeline.__main__ import main
-from tests import runs
 from tests.conftest import clone, lean
+from tests.support import runs
 
 Doctor = Callable[..., tuple[int, dict[str, list[dict[str, str]]]]]
 

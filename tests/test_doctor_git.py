@@ -11,9 +11,9 @@ import pytest
 from pipeline.diagnosis import repository
 from pipeline.diagnosis.finding import Finding, Look
 from pipeline.tracking import revision
-from tests import runs
 from tests.conftest import clone, lean
-from tests.registered import git
+from tests.support import runs
+from tests.support.registered import git
 
 KEPT = (".git", ".dvc")  # all that these tests alter
 Found = dict[str, Finding]

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import runs
 from tests.conftest import lean
-from tests.trackers import free_port, postgresql, postgresql_missing, server
+from tests.support import runs
+from tests.support.trackers import free_port, postgresql, postgresql_missing, server
 
 SMI = """#!/bin/sh
 echo "NVIDIA H100 80GB HBM3, 81559, 81000"

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.fetch import web
-from tests import digits
 from tests.conftest import Ratchet, use
-from tests.servers import IMAGES, Server, cut_always, cut_once, flip, well
+from tests.support import digits
+from tests.support.servers import IMAGES, Server, cut_always, cut_once, flip, well
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.project.files import sha256
 from pipeline.training.files import newest
-from tests import limits, runs
 from tests.conftest import lean
+from tests.support import limits, runs
 
 SHORT = ["model.widths=[32]", "training.max_epochs=12", "trainer.threads=1", "trainer.checkpoint_steps=20"]
 # So long that a signal finds it training; no checkpoint but the one that a signal makes

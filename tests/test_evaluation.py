@@ -13,7 +13,7 @@ from pipeline.evaluation.classification import Result
 from pipeline.evaluation.figures import classification as figures
 from pipeline.evaluation.figures import style
 from pipeline.project.errors import DataError, TrainingError
-from tests.scoring import HISTORY, guesses, scored, sure
+from tests.support.scoring import HISTORY, guesses, scored, sure
 
 PNG = b"\x89PNG\r\n\x1a\n"
 CHINESE = ["非常非常非常非常长的类别名称没有尽头", "正面", "负面"]

@@ -16,9 +16,9 @@ import yaml
 from pipeline.models import bundle, network
 from pipeline.models.bundle import Bundle
 from pipeline.project.files import digest, write_json
-from tests import registered, runs
 from tests.conftest import REPOSITORY, Ratchet, lean
-from tests.test_serving_forms import made
+from tests.support import registered, runs
+from tests.test_model_api import made
 
 DENSE = {"widths": [8], "dropout": 0.1}
 CASES = {

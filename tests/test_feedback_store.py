@@ -18,9 +18,9 @@ from sqlalchemy import create_engine, text
 from pipeline.feedback_loop import database as tables
 from pipeline.feedback_loop.store import Labelled, Prediction, Store
 from pipeline.project.errors import StoreError
-from tests import limits
 from tests.conftest import REPOSITORY, lean
-from tests.trackers import PostgreSQL, postgresql, postgresql_missing
+from tests.support import limits
+from tests.support.trackers import PostgreSQL, postgresql, postgresql_missing
 
 EVER = 1 << 60  # ms
 BEGINNING = """

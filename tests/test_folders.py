@@ -12,8 +12,8 @@ import yaml
 from safetensors.numpy import save
 
 from pipeline.fetch import folders, hub
-from tests import digits
 from tests.conftest import Ratchet, use
+from tests.support import digits
 
 ENCODER = {"config.json": b"{}", "tokenizer.json": b"{}", "model.safetensors": save({"a": np.zeros(3, np.float32)})}
 CSV = {"name": "csv", "separator": ",", "encoding": "utf-8", "header": True, "skip_lines": 0}

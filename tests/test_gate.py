@@ -9,7 +9,7 @@ import pytest
 import yaml
 from scipy.stats import binomtest
 
-from tests import limits, runs, smoke
+from tests.support import limits, runs, smoke
 
 WEAK = ["model.widths=[16]", "training.max_epochs=1", "optimizer.lr=0.003", "tracking.wait_seconds=0"]
 STRONG = ["model.widths=[64]", "training.max_epochs=8", "optimizer.lr=0.01", "tracking.wait_seconds=0"]

@@ -11,8 +11,8 @@ from pipeline.sweeping.recording import record
 from pipeline.sync import ship_all
 from pipeline.tracking import lines, recorded, sync
 from pipeline.tracking.journal import Journal, close_if_dead
-from tests import runs
-from tests.trackers import arrived_once
+from tests.support import runs
+from tests.support.trackers import arrived_once
 
 # As it was written before a journal had a header: kept, for such journals are in use
 FORMAT_0 = """\

@@ -16,7 +16,7 @@ from pipeline.config import lock
 from pipeline.models.bundle import Bundle
 from pipeline.project.files import sha256
 from pipeline.tracking.journal import Journal
-from tests import runs
+from tests.support import runs
 
 KEPT = Path(__file__).parent / "kept"
 RUN = "457ac6a79ff04c2389206359ad87fb18"

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from pipeline.kinds.encoding import encode
 from pipeline.store import held_out
 from pipeline.store.held_out import HeldOut
-from tests import digits, labelled, registered, runs, smoke
+from tests.support import digits, labelled, registered, runs, smoke
 
 PICTURES, DIGITS = digits.published()["train"]
 TURNED = [labelled.turned(picture) for picture in PICTURES[:60]]

@@ -21,10 +21,10 @@ import yaml
 
 from pipeline.project.errors import RegistryError
 from pipeline.registry import champion, ledger
-from tests import runs
 from tests.conftest import clone, lean
-from tests.proxy import Proxy, proxy, well
-from tests.trackers import free_port, server
+from tests.support import runs
+from tests.support.proxy import Proxy, proxy, well
+from tests.support.trackers import free_port, server
 
 VERSIONS = 4
 ROUNDS = 20

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests import registered, runs
 from tests.conftest import lean
-from tests.registered import git
+from tests.support import registered, runs
+from tests.support.registered import git
 
 LONG = "file:/nowhere/" + "x" * 8000 + "/{file}"
 

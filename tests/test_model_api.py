@@ -25,9 +25,10 @@ from pipeline.kinds.bodies import Limits, parsed
 from pipeline.kinds.encoding import encode
 from pipeline.serving.model_api import Invalid, ModelApi
 from pipeline.tasks import task as tasks
-from tests import digits, test_behaviour, test_table, test_text
-from tests import texts as tiny
+from tests import test_behaviour, test_table, test_text
 from tests.conftest import REPOSITORY
+from tests.support import digits
+from tests.support import texts as tiny
 
 LIMITS = Limits(records=50, characters=300_000, pixels=100_000, side=5_000)
 # A category of numbers, as pandas writes them where one is missing, and of words

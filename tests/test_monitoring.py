@@ -14,7 +14,7 @@ import yaml
 from pipeline.evaluation.statistics import wilson
 from pipeline.feedback_loop import comparing, drift
 from pipeline.store import held_out
-from tests import digits, labelled, registered, runs, smoke, texts
+from tests.support import digits, labelled, registered, runs, smoke, texts
 
 ENCODER = {"kind": "image", "task": "classification", "shape": [1, 28, 28]}
 PICTURES, TRUTH = digits.published()["test"]

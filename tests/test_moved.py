@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.tracking import relocation
-from tests import runs
 from tests.conftest import lean
-from tests.registered import good
-from tests.trackers import free_port, server
+from tests.support import runs
+from tests.support.registered import good
+from tests.support.trackers import free_port, server
 
 LITTLE = ["model.widths=[16]", "tracking.wait_seconds=30"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import untrained
 from tests.conftest import REPOSITORY, clone, lean
-from tests.services import Service
+from tests.support import untrained
+from tests.support.services import Service
 
 KINDS = ["image", "table", "behaviour"]
 # Its own check of valid data knows nothing of what no schema can say; documented.py has one that does
@@ -33,7 +33,7 @@ def test_the_service_does_what_its_document_says(served: tuple[Service, dict[str
     service, digests = served
     untrained.swap(service, project, digests[kind])
     command = ["schemathesis", "run", f"{service.uri}/openapi.json", "--no-color", *SETTINGS]
-    env = lean(SCHEMATHESIS_HOOKS="tests.documented", PYTHONPATH=str(REPOSITORY))
+    env = lean(SCHEMATHESIS_HOOKS="tests.support.documented", PYTHONPATH=str(REPOSITORY))
     done = subprocess.run(command, cwd=project.parent, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Tested: 9" in done.stdout

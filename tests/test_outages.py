@@ -14,10 +14,10 @@ from pipeline.sync import ship_all
 from pipeline.tracking import delivery, mlflow_store, sync
 from pipeline.tracking import journal as journals
 from pipeline.tracking.journal import Journal
-from tests import runs
 from tests.conftest import lean
-from tests.proxy import Fault, proxy, some
-from tests.trackers import arrived_once, free_port, postgresql, postgresql_missing, server
+from tests.support import runs
+from tests.support.proxy import Fault, proxy, some
+from tests.support.trackers import arrived_once, free_port, postgresql, postgresql_missing, server
 
 REPOSITORY = str(Path(journals.__file__).parents[2])
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests import runs
 from tests.conftest import lean
-from tests.trackers import free_port
+from tests.support import runs
+from tests.support.trackers import free_port
 
 SHORT = ["model.widths=[16]", "training.max_epochs=4", "trainer.threads=1", "trainer=cpu"]
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

@@ -16,8 +16,8 @@ from safetensors.numpy import load_file
 from pipeline.evaluation import paired
 from pipeline.models.bundle import Bundle
 from pipeline.store import held_out
-from tests import runs, smoke
 from tests.conftest import Ratchet
+from tests.support import runs, smoke
 
 STAGES = ["compose", "download", "preprocess", "train", "evaluate", "register", "promote"]
 

@@ -11,8 +11,8 @@ import pytest
 
 from pipeline.fetch import unpickle
 from pipeline.project.errors import DataError
-from tests import digits
 from tests.conftest import Ratchet, use
+from tests.support import digits
 from tests.test_archives import tarred
 
 METADATA = "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n"

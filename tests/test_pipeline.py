@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from pipeline.config.checking import checked
-from tests import runs
 from tests.conftest import REPOSITORY, clone, lean
+from tests.support import runs
 
 STAGES = ["compose", "download", "feedback", "preprocess", "train", "evaluate", "register"]
 BIN = Path(sys.executable).parent

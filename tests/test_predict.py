@@ -16,9 +16,9 @@ from pipeline.kinds.encoding import encode_usable
 from pipeline.models.bundle import Bundle
 from pipeline.project.spreadsheets import guarded, unguarded
 from pipeline.tables import batches
-from tests import untrained
 from tests.conftest import Ratchet
-from tests.test_serving_forms import COLUMNS, LINES
+from tests.support import untrained
+from tests.test_model_api import COLUMNS, LINES
 
 GOOD = [line.replace("北京", "Bern") for line in LINES[:40]]
 

@@ -13,8 +13,8 @@ import polars
 import pytest
 from safetensors.numpy import load_file
 
-from tests import digits
 from tests.conftest import Ratchet, lay, lean
+from tests.support import digits
 
 Splits = dict[str, tuple[np.ndarray, np.ndarray]]
 

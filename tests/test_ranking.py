@@ -12,7 +12,7 @@ from pipeline.evaluation.figures import style
 from pipeline.evaluation.ranking import Result
 from pipeline.project.errors import TrainingError
 from pipeline.tasks.ranking import without_seen
-from tests.scoring import settings
+from tests.support.scoring import settings
 
 HISTORY = [{"epoch": 1, "step": 5, "train/loss": 3.0, "train/accuracy": 0.1, "val/loss": 3.1, "val/ndcg_10": 0.2}]
 

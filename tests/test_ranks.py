@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from pipeline.project.files import sha256
-from tests import digits, runs
 from tests.conftest import lay, lean
-from tests.trackers import free_port
+from tests.support import digits, runs
+from tests.support.trackers import free_port
 
 WEIGHTS = "models/bundle/weights.safetensors"
 SMALL = ["model.widths=[32]", "training.max_epochs=2", "trainer.threads=1", "trainer=cpu"]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import runs
 from tests.conftest import lean
-from tests.proxy import Proxy, proxy, well
-from tests.trackers import free_port, server
+from tests.support import runs
+from tests.support.proxy import Proxy, proxy, well
+from tests.support.trackers import free_port, server
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from pipeline.evaluation import regression, reports
 from pipeline.evaluation.figures import style
 from pipeline.evaluation.regression import Result
 from pipeline.project.errors import TrainingError
-from tests.scoring import settings
+from tests.support.scoring import settings
 
 HISTORY = [{"epoch": 1, "step": 10, "train/loss": 0.9, "train/mae": 5.0, "val/loss": 0.8, "val/mae": 6.0}]
 

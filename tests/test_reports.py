@@ -11,7 +11,7 @@ from pipeline.evaluation import reports
 from pipeline.evaluation.metric_names import metric_names, of_class
 from pipeline.project.errors import DataError
 from pipeline.tasks.metrics import lower_is_better
-from tests.scoring import guesses, scored, sure
+from tests.support.scoring import guesses, scored, sure
 
 
 def test_any_label_gives_a_metric_name_of_its_own_that_mlflow_takes():

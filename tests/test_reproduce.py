@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests import digits, labelled, registered, runs
 from tests.conftest import Ratchet, lean, use
-from tests.registered import git
+from tests.support import digits, labelled, registered, runs
+from tests.support.registered import git
 
 
 @pytest.fixture(scope="module")

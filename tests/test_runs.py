@@ -14,8 +14,8 @@ import pytest
 
 from pipeline.tracking.journal import Journal, now
 from pipeline.tracking.lines import encode
-from tests import runs
 from tests.conftest import clone, lean
+from tests.support import runs
 
 WIDE = ["model.widths=[32]", "optimizer.lr=0.01", "trainer.threads=1"]
 SMALL = ["model.widths=[8]", "optimizer=sgd", "trainer.threads=1", "training.max_epochs=4"]

@@ -21,7 +21,7 @@ from pipeline.project.code import STAGES as STAGES_WITH_CODE
 from pipeline.project.code import sources
 from pipeline.store import held_out
 from pipeline.tasks import task as tasks
-from tests import smoke
+from tests.support import smoke
 
 STAGES = ["compose", "download", "feedback --bring", "preprocess", "train", "evaluate", "register", "promote"]
 SCENARIOS = sorted(file.stem for file in (Path(__file__).parent.parent / "conf/scenario").glob("*.yaml"))

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import digits, registered, runs, trackers
 from tests.conftest import use
-from tests.servers import Server, well
+from tests.support import digits, registered, runs, trackers
+from tests.support.servers import Server, well
 
 
 def made(name: str) -> str:

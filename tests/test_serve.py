@@ -16,8 +16,8 @@ from playwright.sync_api import Page
 
 from pipeline.feedback_loop.store import Prediction, Store
 from pipeline.models.bundle import Bundle
-from tests import browser, digits, registered, runs, trackers
-from tests.services import Service, serving, stop
+from tests.support import browser, digits, registered, runs, trackers
+from tests.support.services import Service, serving, stop
 
 STRONG = ["model.widths=[64]", "training.max_epochs=10", "optimizer.lr=0.01"]
 PICTURES, LABELS = digits.published()["test"]

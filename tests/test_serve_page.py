@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, Route
 
-from tests import browser, untrained
-from tests.browser import expect
 from tests.conftest import clone
-from tests.services import Service
-from tests.test_serving_forms import ODD
+from tests.support import browser, untrained
+from tests.support.browser import expect
+from tests.support.services import Service
+from tests.test_model_api import ODD
 
 KINDS = ["image", "table", "behaviour"]
 

@@ -16,8 +16,20 @@ import pytest
 
 from pipeline.project.errors import RatchetError
 from pipeline.serving.edge import Edge
-from tests.runs import eventually
-from tests.sockets import BODY, GET, PLACES, POST, SECONDS, SECRET, Service, answer, app, memory_bounded, running
+from tests.support.runs import eventually
+from tests.support.sockets import (
+    BODY,
+    GET,
+    PLACES,
+    POST,
+    SECONDS,
+    SECRET,
+    Service,
+    answer,
+    app,
+    memory_bounded,
+    running,
+)
 
 TOKEN = "0123456789abcdef"
 HUGE = 100 << 20

@@ -19,7 +19,7 @@ from pipeline.serving.engine import Engine
 from pipeline.serving.loaded import Model
 from pipeline.serving.model_api import ModelApi
 from pipeline.serving.reading import READERS, Reader
-from tests import untrained
+from tests.support import untrained
 
 LIMITS = Limits(records=1000, characters=1_000_000, pixels=25_000_000, side=10_000)
 PACE = 0.002  # seconds for a record, in these tests

@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests import runs, untrained
 from tests.conftest import clone
-from tests.services import Service, serving
-from tests.test_serving_forms import png
+from tests.support import runs, untrained
+from tests.support.services import Service, serving
+from tests.test_model_api import png
 
 FIRST, SECOND = "first-0123456789", "second-0123456789"
 AWAY = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}

@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.project.errors import DataError
 from pipeline.store import processed
-from tests import digits
 from tests.conftest import Ratchet, lay
+from tests.support import digits
 
 
 @pytest.mark.parametrize("name", ["train", "val", "test"])

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import runs, sweeps
-from tests.sweeps import FIRST, SPACE, TINY
-from tests.trackers import postgresql, postgresql_missing
+from tests.support import runs, sweeps
+from tests.support.sweeps import FIRST, SPACE, TINY
+from tests.support.trackers import postgresql, postgresql_missing
 
 
 @pytest.fixture

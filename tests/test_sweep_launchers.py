@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import runs, sweeps
-from tests.sweeps import SPACE, TINY
+from tests.support import runs, sweeps
+from tests.support.sweeps import SPACE, TINY
 
 SETTINGS = [*TINY, *SPACE, "sweep.n_trials=2", "sweep.workers=2"]
 LAUNCHERS = {

@@ -15,8 +15,8 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from pipeline.project.files import sha256
-from tests import registered, runs
-from tests.trackers import free_port, server
+from tests.support import registered, runs
+from tests.support.trackers import free_port, server
 
 WEIGHTS = "weights.safetensors"
 

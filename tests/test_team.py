@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from tests import registered, runs
 from tests.conftest import REPOSITORY, lean
-from tests.trackers import PostgreSQL, free_port, postgresql, postgresql_missing, server
+from tests.support import registered, runs
+from tests.support.trackers import PostgreSQL, free_port, postgresql, postgresql_missing, server
 
 GATE = "gate.minimum={test/accuracy: 0.2}"
 WEAK = ["model.widths=[16]", "training.max_epochs=1", "optimizer.lr=0.003", GATE]

@@ -19,8 +19,8 @@ from pipeline.kinds.text import encoder as encoding
 from pipeline.project.errors import ConfigError, DataError
 from pipeline.store import held_out, processed
 from pipeline.store.splits import Fold, Prepared
-from tests import texts as tiny
 from tests.conftest import REPOSITORY
+from tests.support import texts as tiny
 
 CSV = {"name": "csv", "separator": ",", "encoding": "utf-8", "header": True, "skip_lines": 0}
 

@@ -11,9 +11,9 @@ import pytest
 
 from pipeline.tracking import journal as journals
 from pipeline.tracking.journal import Journal
-from tests import runs
 from tests.conftest import lean
-from tests.trackers import arrived_once, free_port, kill, server
+from tests.support import runs
+from tests.support.trackers import arrived_once, free_port, kill, server
 
 SMALL = ["model.widths=[16]", "training.max_epochs=2", "trainer.threads=1"]
 

@@ -9,7 +9,7 @@ import torch
 
 from pipeline.project.files import sha256
 from pipeline.training.loader import BatchLoader
-from tests import runs
+from tests.support import runs
 
 WEIGHTS = "models/bundle/weights.safetensors"
 

@@ -15,8 +15,9 @@ import yaml
 
 from benchmarks.faults import projects
 from benchmarks.faults.row import Row
-from tests import runs, test_doctor, test_doctor_git
+from tests import test_doctor, test_doctor_git
 from tests.conftest import lean
+from tests.support import runs
 from tests.test_doctor import cached, conflict, flip
 
 NAME = "anna's project"  # a path that a shell takes apart unless it is quoted

@@ -8,10 +8,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from benchmarks.faults.projects import prepared
-from tests import runs
 from tests.conftest import REPOSITORY, lean
-from tests.proxy import Rule, proxy, some
-from tests.trackers import free_port, kill, postgresql, server
+from tests.support import runs
+from tests.support.proxy import Rule, proxy, some
+from tests.support.trackers import free_port, kill, postgresql, server
 
 EPOCHS = 400
 POINTS = EPOCHS * 16 // 10  # of train/loss: 16 steps an epoch, one in 10 is logged

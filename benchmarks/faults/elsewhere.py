@@ -17,10 +17,10 @@ from benchmarks.faults.outages import database
 from benchmarks.faults.projects import prepared
 from benchmarks.faults.row import Row
 from pipeline.registry import champion, ledger
-from tests import runs
 from tests.conftest import lean
-from tests.registered import good
-from tests.trackers import free_port, server
+from tests.support import runs
+from tests.support.registered import good
+from tests.support.trackers import free_port, server
 
 NAME = "mnist"
 LITTLE = ["model.widths=[16]", "tracking.wait_seconds=30"]

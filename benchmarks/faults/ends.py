@@ -16,8 +16,8 @@ from benchmarks.faults.projects import prepared
 from benchmarks.faults.row import Row
 from pipeline.project.files import sha256
 from pipeline.training.files import newest
-from tests import limits, runs
 from tests.conftest import lean
+from tests.support import limits, runs
 
 EPOCHS = 60
 SETTINGS = ["model.widths=[32]", "model.dropout=0.2", f"training.max_epochs={EPOCHS}", "trainer.threads=1"]

@@ -19,8 +19,8 @@ import psutil
 from benchmarks.faults import plainly, projects
 from benchmarks.faults.row import Row
 from pipeline.project.files import sha256
-from tests import runs
 from tests.conftest import lean
+from tests.support import runs
 
 WEIGHTS = "models/bundle/weights.safetensors"
 INTERVAL, BLOCK = 10, 4  # steps between two checkpoints, and of a block: between two moments to save at

@@ -19,10 +19,10 @@ import psutil
 from benchmarks.faults import control
 from benchmarks.faults.projects import prepared
 from benchmarks.faults.row import Row
-from tests import runs
 from tests.conftest import lean
-from tests.proxy import Fault, Rule, proxy, some
-from tests.trackers import arrived_once, free_port, kill, postgresql, server
+from tests.support import runs
+from tests.support.proxy import Fault, Rule, proxy, some
+from tests.support.trackers import arrived_once, free_port, kill, postgresql, server
 
 EPOCHS = 1500  # so many that it still trains when the first points have arrived
 LONG = 4 * EPOCHS  # also where other work keeps the shipper waiting

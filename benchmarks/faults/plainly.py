@@ -15,8 +15,8 @@ import psutil
 import torch
 
 from benchmarks.faults.projects import prepared
-from tests import limits, runs
 from tests.conftest import REPOSITORY, lean
+from tests.support import limits, runs
 
 EPOCHS = 60
 

@@ -18,10 +18,10 @@ from benchmarks.faults.outages import database
 from benchmarks.faults.projects import prepared
 from benchmarks.faults.row import Row
 from pipeline.registry import champion, ledger
-from tests import runs
 from tests.conftest import lean
-from tests.proxy import Fault, proxy, well
-from tests.trackers import free_port, server
+from tests.support import runs
+from tests.support.proxy import Fault, proxy, well
+from tests.support.trackers import free_port, server
 
 NAME = "mnist"
 ROUNDS = 500  # of each race

@@ -10,10 +10,10 @@ from pathlib import Path
 from benchmarks.faults.outages import database, ratchet
 from benchmarks.faults.projects import prepared
 from benchmarks.faults.row import Row
-from tests import runs
 from tests.conftest import lean
-from tests.proxy import proxy, some
-from tests.trackers import free_port, server
+from tests.support import runs
+from tests.support.proxy import proxy, some
+from tests.support.trackers import free_port, server
 
 PROCESSES = 20
 PATIENT = "120"  # seconds for an answer: as many processes as these wait for two cores, and for one server

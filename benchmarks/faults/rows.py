@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from benchmarks.faults.projects import bare
 from benchmarks.faults.row import Row
-from tests.registered import good
+from tests.support.registered import good
 
 NUMBER = 400  # rows
 SPELLINGS = {  # of 1234.5, and what init calls the form

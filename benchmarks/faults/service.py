@@ -18,8 +18,8 @@ import psutil
 from benchmarks.faults.outages import database
 from benchmarks.faults.projects import prepared
 from benchmarks.faults.row import Row
-from tests import digits, runs, untrained
-from tests.services import Service, serving
+from tests.support import digits, runs, untrained
+from tests.support.services import Service, serving
 
 CLIENTS, SECONDS = 4, 3.0  # at most, until it is killed
 PICTURES = [{"pixels": one.tolist()} for one in digits.published()["test"][0][:50]]

@@ -20,8 +20,8 @@ from PIL import Image
 from benchmarks.faults.projects import bare
 from benchmarks.faults.row import Row
 from benchmarks.faults.service import asking
-from tests import limits, runs, untrained
-from tests.services import Service, serving
+from tests.support import limits, runs, untrained
+from tests.support.services import Service, serving
 
 HEAD = (
     b"POST /predict/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"

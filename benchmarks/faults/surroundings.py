@@ -14,8 +14,8 @@ from benchmarks.faults import plainly
 from benchmarks.faults.ends import WEIGHTS, in_mlflow
 from benchmarks.faults.projects import prepared
 from benchmarks.faults.row import Row
-from tests import limits, runs
 from tests.conftest import lean
+from tests.support import limits, runs
 
 EPOCHS = 10
 SETTINGS = ["model.widths=[32]", f"training.max_epochs={EPOCHS}", "trainer.threads=1", "trainer=cpu"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.faults.projects import prepared
 from benchmarks.faults.row import Row
-from tests import runs, sweeps
+from tests.support import runs, sweeps
 
 TRIALS = 20
 SEARCH = [*sweeps.SPACE, *sweeps.TINY, "trainer.checkpoint_seconds=0.01", "sweep.workers=2"]

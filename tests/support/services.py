@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests import runs
 from tests.conftest import lean
-from tests.trackers import free_port
+from tests.support import runs
+from tests.support.trackers import free_port
 
 
 @dataclass

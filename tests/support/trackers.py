@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests import runs
 from tests.conftest import lean
+from tests.support import runs
 
 Points = list[tuple[str, int, float]]  # of a run, in order: metric, step, value
 

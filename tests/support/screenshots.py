@@ -1,4 +1,4 @@
-"""Takes the README's pictures of a sweep into docs/images/: `python -m tests.screenshots PROJECT [STUDY]`.
+"""Takes the README's pictures of a sweep into docs/images/: `python -m tests.support.screenshots PROJECT [STUDY]`.
 
 PROJECT is a clone in which `ratchet sweep` has run, with its MLflow store in mlflow.db.
 """
@@ -10,9 +10,9 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
-from tests import browser, runs, trackers
-from tests.browser import Comparison, Runs, expect
 from tests.conftest import REPOSITORY
+from tests.support import browser, runs, trackers
+from tests.support.browser import Comparison, Runs, expect
 
 IMAGES = REPOSITORY / "docs/images"
 HIDDEN, SHOWN = ("Dataset", "Source", "Models"), ("val/accuracy", "optimizer.lr", "model.widths", "sweep.state")

@@ -10,8 +10,8 @@ import yaml
 from PIL import Image
 
 from pipeline.config.writing import Dumper
-from tests import digits, texts
 from tests.conftest import use
+from tests.support import digits, texts
 
 BASELINES = {
     "image": {"majority"},

@@ -13,10 +13,10 @@ import yaml
 
 from pipeline.models import bundle
 from pipeline.models.network import build
-from tests import runs
 from tests.conftest import REPOSITORY
-from tests.services import Service, serving
-from tests.test_serving_forms import made
+from tests.support import runs
+from tests.support.services import Service, serving
+from tests.test_model_api import made
 
 NETS = {"image": "mlp", "behaviour": "behaviour", "text": "bert"} | dict.fromkeys(
     ("table", "regression", "odd", "drop"), "table"
@@ -33,7 +33,7 @@ def served(project: Path, kinds: list[str]) -> Iterator[tuple[Service, dict[str,
 
 
 def lay(project: Path, kind: str, factor: float = 1.0) -> str:
-    """On the tiny data of test_serving_forms.py, weights times `factor`; returns the bundle's digest."""
+    """On the tiny data of test_model_api.py, weights times `factor`; returns the bundle's digest."""
     folder = project.parent / kind
     folder.mkdir()
     with pytest.MonkeyPatch.context() as patch:

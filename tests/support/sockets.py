@@ -17,8 +17,8 @@ import psutil
 from pipeline.serving.connection import Bounded
 from pipeline.serving.edge import Edge
 from tests.conftest import REPOSITORY, lean
-from tests.runs import eventually
-from tests.trackers import free_port
+from tests.support.runs import eventually
+from tests.support.trackers import free_port
 
 BODY, SECONDS, PLACES = 1 << 20, 1, 400
 SECRET = "hunter2hunter2"
@@ -104,7 +104,7 @@ def answer(reader: BinaryIO) -> tuple[int, dict[str, str], bytes]:
 @contextmanager
 def running(folder: Path, token: str | None = None) -> Iterator[Service]:
     port = free_port()
-    code = f"from tests.sockets import serve; serve({port}, {token!r})"
+    code = f"from tests.support.sockets import serve; serve({port}, {token!r})"
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY, env=lean(), stdout=log, stderr=log)
     service = Service(port, process, folder / "log")

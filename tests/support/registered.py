@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests import runs
 from tests.conftest import lean
+from tests.support import runs
 
 STAGES = ["compose", "download", "feedback", "preprocess", "train", "evaluate"]
 

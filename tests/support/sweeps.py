@@ -12,8 +12,8 @@ import psutil
 from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
-from tests import runs
 from tests.conftest import lean
+from tests.support import runs
 
 TINY = ["trainer=cpu", "trainer.threads=1", "model.dropout=0.2", "training.max_epochs=3"]
 SPACE = ["optimizer.lr=tag(log,interval(1e-3,1e-1))", "model.widths=choice([16],[24,16])"]
