@@ -68,7 +68,7 @@ def shown(runs: list[Recorded], settings: dict[str, list[Any]], metrics: dict[st
         rows.append(["status", *(state(run) for run in runs)])
     blank = [""] * len(rows[0])
     rows += [blank, *([key, *values] for key, values in settings.items()), blank] if settings else [blank]
-    rows.append(["best epoch", *(run.best_epoch or ABSENT for run in runs)])
+    rows.append(["best epoch", *(str(run.best_epoch or ABSENT) for run in runs)])
     for name, values in metrics.items():
         best = winners(name, values)
         rows.append([name, *(number(value) + "*" * (position in best) for position, value in enumerate(values))])

@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
 
 def checked(check: Check, look: Look) -> list[Finding]:
     """What one check finds; one that fails is a finding itself, so that the others are still made."""
-    findings = []
+    findings: list[Finding] = []
     try:
         findings.extend(check(look))
     except RatchetError as error:

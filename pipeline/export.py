@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -134,7 +134,7 @@ def write_model(network: torch.nn.Module, inputs: np.ndarray, encoder: dict[str,
                 f"the network can't be exported: {reason}\n"
                 "Its forward may not look at its data, nor call what ONNX lacks; see torch.compiler.is_exporting"
             ) from error
-        program.save(file)
+        cast("torch.onnx.ONNXProgram", program).save(file)  # torch's older exporter gave none
 
 
 @contextmanager

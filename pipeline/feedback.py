@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
 
 def opened(config: Config) -> "Store":
     from pipeline.feedback_loop.store import Store
-    from pipeline.serving.app import database
+    from pipeline.serving.service import database
 
     return Store(database(config.serving), config.serving.scrub)
 
@@ -70,13 +70,14 @@ def show(config: Config) -> int:
 
 def export(config: Config) -> int:
     from pipeline.feedback_loop import exporting
+    from pipeline.store.labels import FILE
 
     with closing(opened(config)) as store:
         labels = exporting.export(config, store)
     if labels is None:
         raise RatchetError(f"no label of {config.registry.model} is in the store that the settings don't leave out")
     exporting.name(labels)
-    print(f"{labels.rows:,} labels → {exporting.FILE}, SHA-256 {labels.sha256[:12]}…; type: dvc repro")
+    print(f"{labels.rows:,} labels → {FILE}, SHA-256 {labels.sha256[:12]}…; type: dvc repro")
     return 0
 
 

@@ -140,7 +140,7 @@ def answered(bundle: Bundle, inputs: torch.Tensor) -> tuple[pl.DataFrame, torch.
     """The answers that are finite numbers, and which of `inputs` (N, …) have one, (N,) bool."""
     size, task = of(bundle.encoder).at_once, tasks.of(bundle.encoder)
     frames, finite = [pl.DataFrame()], [torch.ones(0, dtype=torch.bool)]
-    for part in inputs.split(size) if len(inputs) else ():
+    for part in torch.split(inputs, size) if len(inputs) else ():
         outputs = bundle.outputs(part)
         finite.append(outputs.isfinite().all(dim=1))
         frames.append(task.table(outputs[finite[-1]], part[finite[-1]], bundle.encoder))

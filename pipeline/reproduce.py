@@ -11,14 +11,14 @@ import math
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pipeline.config.checking import flatten
 from pipeline.evaluation import metrics_files
-from pipeline.models.bundle import DESCRIPTION
+from pipeline.models.description import DESCRIPTION
 from pipeline.project import paths
 from pipeline.project.errors import RatchetError
 from pipeline.project.files import read_json
@@ -100,9 +100,9 @@ def other_circumstances(told: dict[str, Any]) -> Iterator[str]:
 
 def differences(
     told: dict[str, Any], bundle: Path, folder: Path, exact: bool, tolerance: float
-) -> Iterator[Difference]:
+) -> Generator[Difference, None, None]:
     """After each stage, so that what comes of other data is not trained."""
-    with closing(rebuild(told, folder)) as made:
+    with closing(cast("Generator[Path, None, None]", rebuild(told, folder))) as made:  # it says Iterator
         yield from of_data(told, next(made))
         project = next(made)
         tell_other_code(told, project)

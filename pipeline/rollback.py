@@ -57,7 +57,7 @@ def chosen(client: Any, name: str, state: State) -> int:
 
 
 def require_champion_once(client: Any, name: str, state: State, target: int) -> None:
-    known = sorted(state.chain.ever_champion | {state.champion} - {None})
+    known = sorted(state.chain.ever_champion | ({state.champion} if state.champion is not None else set()))
     if target not in known:
         raise RegistryError(
             f"version {target} of {name} was never champion; these were: {', '.join(map(str, known)) or '(none)'}.\n"

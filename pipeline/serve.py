@@ -17,7 +17,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from pipeline.config.arguments import chosen
 from pipeline.config.schema import Config
@@ -117,7 +117,7 @@ def answer(config: Config, options: argparse.Namespace, token: Path | None, take
             server.run(sockets=[taken])
         return 0 if server.started else 1
     above = Multiprocess(serving, sockets=[taken])
-    above.handle_hup = reload
+    above.handle_hup = reload  # type: ignore[method-assign]  # uvicorn's would restart the workers
     above.run()
     return 0
 
@@ -159,7 +159,7 @@ def reload(*_: object) -> None:
 def first(arguments: list[str]) -> None:
     """Starts the watcher, and again whenever it dies; RegistryError if there is nothing to serve."""
     process = start(arguments)
-    state = json.loads(process.stdout.readline() or "{}")
+    state = json.loads(cast("IO[str]", process.stdout).readline() or "{}")
     if not state.get("digest"):
         process.kill()
         process.communicate()
@@ -177,6 +177,6 @@ def first(arguments: list[str]) -> None:
     threading.Thread(target=again, daemon=True).start()
 
 
-def start(arguments: list[str]) -> subprocess.Popen:
+def start(arguments: list[str]) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "pipeline", "serve", *arguments, "--watch", str(os.getpid())]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)

@@ -61,7 +61,7 @@ def cross_validated(config: Config, data: Data, fresh: bool, patience: float) ->
             shipper.wait(patience)
 
 
-def report_shipping(run_id: str, shipper: subprocess.Popen, seconds: float) -> None:
+def report_shipping(run_id: str, shipper: subprocess.Popen[bytes], seconds: float) -> None:
     from pipeline.tracking.mlflow_store import shown_uri
 
     with contextlib.suppress(subprocess.TimeoutExpired):  # then it goes on by itself; what waits is counted below

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.evaluation.ranking import CELLS, popularity
+from pipeline.evaluation.ranking import popularity
 from pipeline.evaluation.scoring import OutputsOf
 from pipeline.kinds.encoding import decode
 from pipeline.kinds.kind import of
 from pipeline.tasks import task as tasks
+from pipeline.tasks.ranking import CELLS
 
 MOST_CLASSES = 50  # beyond, a fitted baseline takes more than seconds
 ROUNDS, TREES = 100, 500  # of boosting; of all rounds and classes together
@@ -59,7 +60,8 @@ def baselines(
         simple = {"majority": majority(train["targets"], len(encoder["labels"]))}
     classes, fitted = len(encoder["labels"]), of(encoder).baseline
     seen = some(train, min(rows, TEXTS // max(1, classes)) if fitted == TF_IDF else rows)
-    if fitted is None or classes > MOST_CLASSES or len(seen["targets"].unique()) < 2:
+    kinds = seen["targets"].unique()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    if fitted is None or classes > MOST_CLASSES or len(kinds) < 2:
         return simple
     return simple | FITTED[fitted](encoder, seen, texts)
 
@@ -166,7 +168,7 @@ def presence(histories: Tensor, items: int) -> Tensor:
 def ease(histories: Tensor, items: int) -> OutputsOf:
     """Embarrassingly shallow autoencoders (Steck 2019, arXiv:1905.03375): one linear map, in closed form."""
     together = torch.zeros(items, items, dtype=torch.float64)
-    for part in histories.split(max(1, CELLS // items)):
+    for part in torch.split(histories, max(1, CELLS // items)):
         table = presence(part, items).double()
         together += table.T @ table  # (items, items): histories that hold both
     inverse = torch.linalg.inv(together + PENALTY * torch.eye(items, dtype=torch.float64))

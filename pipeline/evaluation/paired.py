@@ -40,7 +40,7 @@ def trivial(test: HeldOut, encoder: dict[str, Any], per_class: list[int], metric
     return values * evenly(test.targets) if metric == "recall" else values
 
 
-def evenly(targets: list[str]) -> np.ndarray:
+def evenly(targets: list[str] | np.ndarray) -> np.ndarray:
     """(N,) weights of mean 1 that give each class the same: the mean of weighted hits is the mean of the recalls."""
     _, classes, rows = np.unique(targets, return_inverse=True, return_counts=True)
     return len(targets) / (len(rows) * rows[classes])

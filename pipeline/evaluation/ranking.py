@@ -115,7 +115,7 @@ def places_of(scores: Tensor) -> Tensor:
 def popularity(histories: Tensor, items: int) -> Tensor:
     """(items,) int64: how many of the `histories` (N, L), index + 1, hold the item."""
     seen = torch.zeros(items + 1, dtype=torch.int64)
-    for part in histories.long().split(max(1, CELLS // histories.shape[1])):
+    for part in torch.split(histories.long(), max(1, CELLS // histories.shape[1])):
         ordered = part.sort(dim=1).values
         first = torch.ones_like(ordered, dtype=torch.bool)
         first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]  # an item counts once for each history
@@ -145,8 +145,9 @@ def by_rank(ranks: Tensor, score: Score, cut: int) -> Tensor:
 
 def values(ranks: Tensor, top: Tensor, items: int) -> dict[str, float]:
     """Sorted test/NAME."""
-    found = {name: by_rank(ranks, *metric).mean() for name, metric in METRICS.items()}
+    found: dict[str, Tensor | float] = {name: by_rank(ranks, *metric).mean() for name, metric in METRICS.items()}
     found["mrr"] = (1 / ranks.double()).mean()
-    found[f"coverage_{TOP}"] = (top.unique() >= 0).sum() / items  # share of all items that are recommended to someone
+    recommended = top.unique()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    found[f"coverage_{TOP}"] = (recommended >= 0).sum() / items  # share of all items that are recommended to someone
     found["count"] = len(ranks)
     return {f"test/{name}": plain(value) for name, value in sorted(found.items())}

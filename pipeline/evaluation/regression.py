@@ -9,7 +9,7 @@ import polars as pl
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError, R2Score
 
 from pipeline.config.schema import Evaluation
@@ -94,7 +94,10 @@ def values(targets: Tensor, predicted: Tensor) -> dict[str, float]:
     scale = targets.std(correction=0) if len(targets) > 1 else torch.zeros(())
     constant = not scale > 0
     unit = 1.0 if constant else scale.item()
-    metrics = {"mae": MeanAbsoluteError(), "rmse": MeanSquaredError(squared=False)}
+    metrics: dict[str, Metric | MetricCollection] = {
+        "mae": MeanAbsoluteError(),
+        "rmse": MeanSquaredError(squared=False),
+    }
     metrics |= {} if constant else {"r2": R2Score()}
     collection = MetricCollection(metrics, compute_groups=False).set_dtype(torch.float64)
     found = collection((predicted - targets.mean()) / unit, (targets - targets.mean()) / unit)

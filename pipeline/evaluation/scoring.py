@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Protocol
 
 import polars as pl
+import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -43,7 +44,7 @@ def outputs(
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Outputs (B, width), inputs and targets of each batch; TrainingError for a wrong shape or what is not finite."""
     tensors = (split["inputs"], split["targets"], split["rows"])
-    for inputs, targets, rows in zip(*(tensor.split(batch_size) for tensor in tensors), strict=True):
+    for inputs, targets, rows in zip(*(torch.split(tensor, batch_size) for tensor in tensors), strict=True):
         yield checked(outputs_of(inputs), rows, width), inputs, targets
 
 

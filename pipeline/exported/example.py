@@ -18,6 +18,7 @@ import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -26,12 +27,15 @@ FOLDER = Path(__file__).parent
 MISSING = ("na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "?", "-")
 TOP = 10
 
+Encoder = dict[str, Any]  # encoder.json
+Column = dict[str, Any]  # of encoder["columns"]
 
-def image(encoder, records):
+
+def image(encoder: Encoder, records: list[Any]) -> np.ndarray:
     return np.array(records, np.uint8).reshape(-1, *encoder["shape"])
 
 
-def text(encoder, records):
+def text(encoder: Encoder, records: list[Any]) -> np.ndarray:
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_str(encoder["tokenizer"])
@@ -42,13 +46,13 @@ def text(encoder, records):
     return padded([one.ids for one in tokenizer.encode_batch(texts)], encoder, left=False)
 
 
-def behaviour(encoder, records):
+def behaviour(encoder: Encoder, records: list[Any]) -> np.ndarray:
     places = {label: place for place, label in enumerate(encoder["labels"], start=1)}
     histories = [record["items"] if isinstance(record, dict) else record for record in records]
     return padded([[places[item] for item in history] for history in histories], encoder, left=True)
 
 
-def padded(rows, encoder, left):
+def padded(rows: list[list[int]], encoder: Encoder, left: bool) -> np.ndarray:
     length = max(encoder["shape"][0], *map(len, rows))
     inputs = np.full((len(rows), length), encoder.get("padding", 0), np.int32)
     for row, ids in enumerate(rows):
@@ -57,12 +61,13 @@ def padded(rows, encoder, left):
     return inputs
 
 
-def table(encoder, records):
+def table(encoder: Encoder, records: list[Any]) -> np.ndarray:
     """Numbers and dates in the order of encoder["columns"], then categories."""
-    rows = [[], []]
+    rows: tuple[list[list[float]], list[list[float]]] = ([], [])
     marks = {"", *(mark.lower() for mark in encoder.get("missing_marks", MISSING))}
     for record in records:
-        numbers, categories = [], []
+        numbers: list[float] = []
+        categories: list[float] = []
         for column in encoder["columns"]:
             value = cell(record[column["name"]], marks)
             if value is None and encoder["missing"] == "drop":
@@ -76,7 +81,7 @@ def table(encoder, records):
     return np.concatenate([np.array(part, np.float32).reshape(len(records), -1) for part in rows], axis=1)
 
 
-def cell(value, marks):
+def cell(value: Any, marks: set[str]) -> str | None:
     """A category's text as the encoder knows it; None where it is missing."""
     if isinstance(value, bool):
         return str(value).lower()
@@ -85,16 +90,16 @@ def cell(value, marks):
     return None if {value.lower(), whole} & marks else whole if whole.lstrip("+-").isdigit() else value
 
 
-def measured(column, value):
+def measured(column: Column, value: str | None) -> list[float]:
     given = None if value is None else float(value) if column["type"] == "number" else seconds(value, column)
     number = column["fill"] if given is None else given
     number = max(number, column["low"]) if column["low"] is not None else number
     number = min(number, column["high"]) if column["high"] is not None else number
     scaled = [(part_of(number, part["part"], column) - part["subtract"]) * part["multiply"] for part in column["parts"]]
-    return scaled + [given is None] * column["flag"]
+    return [*scaled, *[given is None] * column["flag"]]
 
 
-def seconds(value, column):
+def seconds(value: str, column: Column) -> float:
     """Since 1970, UTC; by the first of the column's forms that fits, otherwise as ISO writes it."""
     forms = [column["format"]] if isinstance(column["format"], str) else column["format"] or []
     for form in forms:
@@ -108,14 +113,14 @@ def seconds(value, column):
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def part_of(number, part, column):
+def part_of(number: float, part: str, column: Column) -> float:
     if part in ("value", "seconds"):
         return number if part == "value" else number - column["start"]
     moment = datetime.fromtimestamp(number, UTC)
     return moment.isoweekday() if part == "weekday" else getattr(moment, part)
 
 
-def answers(encoder, inputs, outputs):
+def answers(encoder: Encoder, inputs: np.ndarray, outputs: np.ndarray) -> list[dict[str, Any]]:
     if encoder["task"] == "regression":
         target = encoder["target"]
         return [{"value": value} for value in (outputs[:, 0] * target["std"] + target["mean"]).tolist()]
@@ -134,7 +139,7 @@ def answers(encoder, inputs, outputs):
     return found
 
 
-def main():
+def main() -> None:
     encoder = json.loads((FOLDER / "encoder.json").read_text(encoding="utf-8"))
     records = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     inputs = {"image": image, "text": text, "behaviour": behaviour, "table": table}[encoder["kind"]](encoder, records)

@@ -85,8 +85,10 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
         seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
-        raise invalid(twice, f"the key {twice!r} stands twice in one object; give it once")
+        for name, _ in pairs:
+            if name in seen:
+                raise invalid(name, f"the key {name!r} stands twice in one object; give it once")
+            seen.add(name)
     return made
 
 
@@ -96,7 +98,9 @@ def refuse(constant: str) -> None:
 
 def each(read: Callable[[Any, str], T], values: Iterable[Any], places: Iterable[str]) -> list[T]:
     """read(value, place) of all of them, so that what is wrong with any is said at once."""
-    made, problems, statuses = [], [], set()
+    made: list[T] = []
+    problems: list[dict[str, str]] = []
+    statuses: set[int] = set()
     for value, place in zip(values, places, strict=True):
         try:
             made.append(read(value, place))
@@ -126,11 +130,11 @@ def checked(
     try:
         made = model.model_validate(value)
     except ValidationError as error:
-        problems = {}
+        problems: dict[str, str] = {}
         for one in error.errors(include_url=False):
             where = [part for part in one["loc"][:depth] if part == one["loc"][0] or isinstance(part, int)]
             start = "it is missing" if one["type"] == "missing" else given(one["input"])
-            message = f"{start}; it needs {fields[where[0]].description}"
+            message = f"{start}; it needs {fields[str(where[0])].description}"
             problems.setdefault(joined(place, *where), message)
         raise Invalid([{"field": field, "message": message} for field, message in problems.items()]) from None
     return {

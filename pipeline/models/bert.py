@@ -4,13 +4,16 @@ Reimers and Gurevych, 2019, arXiv:1908.10084, found the mean of the tokens a bet
 """
 
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.models.layers import initialise
 from pipeline.project.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 HEADS = ("pooler.", "cls.", "lm_head.", "classifier.", "vocab_", "qa_outputs.", "embeddings.position_ids")
 CHUNK = 128  # texts at a time where no gradients are kept: bounds memory, and pads little
@@ -58,7 +61,7 @@ class Bert(nn.Module):
         """A frozen encoder's own dropout stays off."""
         super().train(mode)
         if self.frozen:
-            self.encoder.eval()
+            self.encoder.eval()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
         return self
 
     def load_pretrained(self, weights: dict[str, Tensor]) -> None:
@@ -84,21 +87,21 @@ def build(settings: dict[str, Any], encoder: dict[str, Any], outputs: int) -> nn
     return Bert(settings, encoder, outputs)
 
 
-def build_encoder(architecture: dict[str, Any]) -> nn.Module:
+def build_encoder(architecture: dict[str, Any]) -> "PreTrainedModel":
     """The transformers model of a config.json, in float32, without what stands behind its last layer."""
     from transformers import AutoConfig, AutoModel
 
     kind = architecture.get("model_type")
     try:
         config = AutoConfig.for_model(**architecture)
-        encoder = AutoModel.from_config(config, dtype=torch.float32)
+        encoder: PreTrainedModel = AutoModel.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
     except (ValueError, TypeError) as error:
         raise ConfigError(
             f"transformers can't build the encoder of config.json, model_type {kind!r}: {error}\n"
             "Choose another: pretrained=minilm, or pretrained.path of a BERT, RoBERTa, DistilBERT …"
         ) from None
     if getattr(encoder, "pooler", None) is not None:
-        encoder.pooler = None  # the mean takes its place
+        encoder.register_module("pooler", None)  # the mean takes its place
     return encoder
 
 

@@ -64,16 +64,15 @@ class Bundle:
     @torch.inference_mode()
     def outputs(self, inputs: torch.Tensor) -> torch.Tensor:
         """(N, …) tensors as in the store → (N, classes or items) logits, or (N, 1) in a regression; float32."""
-        parts = [self.network(part).float() for part in inputs.split(rows_at_once(inputs, max(1, len(inputs))))]
+        parts = [self.network(part).float() for part in torch.split(inputs, rows_at_once(inputs, max(1, len(inputs))))]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def predict(self, records: Any) -> list[dict[str, Any]]:
         """Raw records, as the encoder takes them → for each what pipeline/tasks says of its task."""
         task = tasks.of(self.encoder)
         inputs = torch.from_numpy(encode(self.encoder, records))
-        return [
-            answer for part in inputs.split(BATCH) for answer in task.answers(self.outputs(part), part, self.encoder)
-        ]
+        parts = torch.split(inputs, BATCH)
+        return [answer for part in parts for answer in task.answers(self.outputs(part), part, self.encoder)]
 
 
 def save(

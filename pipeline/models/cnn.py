@@ -1,5 +1,6 @@
 """A convolutional net: convolutions and poolings, then dense layers."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,13 +23,17 @@ def build(settings: dict[str, Any], encoder: dict[str, Any], outputs: int) -> nn
     hidden, features = dense(channels * size[0] * size[1], settings)
     net = nn.Sequential(*layers, nn.Flatten(), *hidden, nn.Linear(features, outputs))
     initialise(net, settings["init"])
-    return net.to(memory_format=torch.channels_last)
+    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lack it
 
 
 def convolution(channels: int, wanted: int, size: list[int], settings: dict[str, Any]) -> list[nn.Module]:
     """Convolution → norm → activation; `size` becomes that of what leaves."""
     shrink(size, lambda side: side - settings["kernel"] + 1, settings)
-    norms = {"none": [], "batch": [nn.BatchNorm2d(wanted)], "layer": [nn.GroupNorm(1, wanted)]}
+    norms: dict[str, list[nn.Module]] = {
+        "none": [],
+        "batch": [nn.BatchNorm2d(wanted)],
+        "layer": [nn.GroupNorm(1, wanted)],
+    }
     return [
         nn.Conv2d(channels, wanted, settings["kernel"]),
         *norms[settings["norm"]],
@@ -42,7 +47,7 @@ def pool(layers: list[nn.Module], size: list[int], settings: dict[str, Any]) -> 
     layers.insert(len(layers) - (bool(layers) and isinstance(layers[-1], nn.ReLU)), nn.MaxPool2d(2))
 
 
-def shrink(size: list[int], smaller: Any, settings: dict[str, Any]) -> None:
+def shrink(size: list[int], smaller: Callable[[int], int], settings: dict[str, Any]) -> None:
     size[:] = [smaller(side) for side in size]
     if min(size) < 1:
         raise ConfigError(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FORMAT = 2
 WEIGHTS = "weights.safetensors"
 DESCRIPTION = "bundle.json"
-NEEDED = {"net": dict, "loss": str, "encoder": dict, "weights_sha256": str, "data_fingerprint": str}
+NEEDED: dict[str, type] = {"net": dict, "loss": str, "encoder": dict, "weights_sha256": str, "data_fingerprint": str}
 NAMES = {dict: "an object", str: "a text", list: "a list", int: "a whole number"}
 LARGEST = 1 << 24  # numbers of one record
 

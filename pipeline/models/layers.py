@@ -1,11 +1,12 @@
 """What nets are built of: activations, norms, initialisations, a stack of dense layers."""
 
+from collections.abc import Callable
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "gelu": nn.GELU}
-INITIALISATIONS = {
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "gelu": nn.GELU}
+INITIALISATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "xavier": nn.init.xavier_uniform_,  # Glorot and Bengio, 2010
     "kaiming": nn.init.kaiming_normal_,  # He et al., 2015, arXiv:1502.01852
     "orthogonal": nn.init.orthogonal_,  # Saxe et al., 2014, arXiv:1312.6120

@@ -1,7 +1,7 @@
 """A net and what stands before and behind it, as one module: the store's tensors in, outputs of the task out."""
 
 import importlib
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,12 @@ from pipeline.project.errors import DataError
 from pipeline.tasks import task as tasks
 
 AT_ONCE = 4 << 20  # bytes of inputs: what a net makes of a picture takes a hundred times as much
+
+
+class Pretrainable(Protocol):
+    """A net that begins with weights of others."""
+
+    def load_pretrained(self, weights: dict[str, Tensor]) -> None: ...
 
 
 def rows_at_once(inputs: Tensor, most: int) -> int:

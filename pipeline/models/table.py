@@ -31,8 +31,8 @@ def build(settings: dict[str, Any], encoder: dict[str, Any], outputs: int) -> nn
     net = TableNet(encoder["shape"][0] - len(categories), categories, settings, outputs)
     initialise(net, settings["init"])
     with torch.no_grad():
-        for embedding in net.embeddings:
+        for weight in net.embeddings.parameters():
             # Small beside the scaled numbers; a value that train never saw, code 0, begins as none at all
-            embedding.weight.mul_(0.1)
-            embedding.weight[0] = 0
+            weight.mul_(0.1)
+            weight[0] = 0
     return net

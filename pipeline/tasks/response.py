@@ -5,7 +5,7 @@ import json
 import math
 from typing import Any
 
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel, Field, JsonValue, create_model
 
 from pipeline.kinds.bodies import STRICT, given, invalid
 from pipeline.kinds.table.encoder import LARGEST
@@ -35,7 +35,7 @@ class Classes(Response):
 
     def __init__(self, encoder: dict[str, Any]):
         self.labels = encoder["labels"]
-        named = {"enum": self.labels} if len(self.labels) <= LISTED else {}
+        named: dict[str, JsonValue] = {"enum": [*self.labels]} if len(self.labels) <= LISTED else {}
         first = dict(zip(self.labels, (0.9, 0.1), strict=False))
         self.schema = create_model(
             "Result",

@@ -7,7 +7,7 @@ import sys
 import warnings
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import EarlyStopping, TQDMProgressBar
 from safetensors.torch import load_file
 
 from pipeline.config.schema import Config
-from pipeline.models.network import build, rows_at_once
+from pipeline.models.network import Pretrainable, build, rows_at_once
 from pipeline.project.errors import TrainingError
 from pipeline.store import processed
 from pipeline.tracking.journal import Journal
@@ -45,7 +45,7 @@ def fit(
     quieten()
     keep_freed_memory()
     # Deterministic torch fills each new tensor with NaN, lest something unset be read: nothing here reads such
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set up as it is imported
     device = prepare_device(config)
     spec, encoder = processed.load_spec(data), processed.load_encoder(data)
     pl.seed_everything(config.seed, verbose=False)
@@ -78,7 +78,7 @@ def fit(
 def build_task(config: Config, spec: dict[str, Any], encoder: dict[str, Any], data: Path, device: torch.device) -> Task:
     network = build(config.model.model_dump(), encoder, config.loss.name)
     if (pretrained := processed.file(PRETRAINED, spec, data)) is not None:
-        network.net.load_pretrained(load_file(pretrained))
+        cast("Pretrainable", network.net).load_pretrained(load_file(pretrained))  # a net that takes any has it
     about = spec["splits"]["train"]
     objective = Objective(config, encoder, about.get("per_class", []))
     return Task(network, objective, config, about["rows"], has_bf16(config, device))

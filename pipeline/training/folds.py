@@ -6,7 +6,7 @@ The test split stays out of it: train and validation together are what is folded
 import json
 import statistics
 import subprocess
-from typing import Any
+from typing import Any, cast
 
 from pipeline.config.schema import Config
 from pipeline.project import paths
@@ -21,7 +21,7 @@ from pipeline.training.trained import Data, trained
 REPORT = paths.REPORTS / "cv.json"
 
 
-def cross_validate(config: Config, whole: Data, fresh: bool) -> tuple[dict[str, Any], list[subprocess.Popen]]:
+def cross_validate(config: Config, whole: Data, fresh: bool) -> tuple[dict[str, Any], list[subprocess.Popen[bytes]]]:
     """{metric: {mean, std, folds}} of validation at each fold's best epoch; folds that are done are not done again."""
     place = run.folder(config, whole.spec, f"-cv{config.cv}")
     with run.claimed(place):
@@ -33,9 +33,10 @@ def cross_validate(config: Config, whole: Data, fresh: bool) -> tuple[dict[str, 
         ):
             run.describe(journal, config, whole.spec, whole.folder)
             bests, shippers = [], []
-            for index in range(config.cv):
-                print(f"fold {index + 1} of {config.cv}", flush=True)
-                result, shipper = one(config, whole, Fold(index, config.cv), fresh, f"{name}-{index + 1}", parent)
+            number = cast("int", config.cv)  # whoever calls this has looked
+            for index in range(number):
+                print(f"fold {index + 1} of {number}", flush=True)
+                result, shipper = one(config, whole, Fold(index, number), fresh, f"{name}-{index + 1}", parent)
                 bests.append(at_best(result))
                 shippers += [shipper] if shipper else []
             scores = summarised(bests)
@@ -48,7 +49,7 @@ def cross_validate(config: Config, whole: Data, fresh: bool) -> tuple[dict[str, 
 
 def one(
     config: Config, whole: Data, fold: Fold, fresh: bool, name: str, parent: str
-) -> tuple[dict[str, Any], subprocess.Popen | None]:
+) -> tuple[dict[str, Any], subprocess.Popen[bytes] | None]:
     data = folded(config, whole, fold)
     place = run.folder(config, data.spec)
     with run.claimed(place):

@@ -242,6 +242,10 @@ def meet(backend: str) -> None:
     environment = os.environ
     rank, world = int(environment["RANK"]), int(environment["WORLD_SIZE"])
     hosts = environment["TORCHELASTIC_USE_AGENT_STORE"] != "True" and rank == 0  # else the launcher does
-    store = distributed.TCPStore(environment["MASTER_ADDR"], int(environment["MASTER_PORT"]), world, hosts)
-    store = distributed.PrefixStore(f"start-{environment['TORCHELASTIC_RESTART_COUNT']}", store)
+    # torch.distributed has both without exporting them
+    shared = distributed.TCPStore(  # type: ignore[attr-defined]
+        environment["MASTER_ADDR"], int(environment["MASTER_PORT"]), world, hosts
+    )
+    start = f"start-{environment['TORCHELASTIC_RESTART_COUNT']}"
+    store = distributed.PrefixStore(start, shared)  # type: ignore[attr-defined]
     distributed.init_process_group(backend, store=store, rank=rank, world_size=world)

@@ -35,14 +35,14 @@ class BatchLoader:
     def __len__(self) -> int:
         return -(-len(self.targets) // self.batch_size)
 
-    def order(self) -> Tensor:
+    def order(self, seed: int) -> Tensor:
         """(N,) rows."""
-        generator = torch.Generator().manual_seed((self.seed << 32) + self.epoch)
+        generator = torch.Generator().manual_seed((seed << 32) + self.epoch)
         order = torch.randperm(len(self.targets), generator=generator)
         if self.lengths is None:
             return order
         whole = len(order) // self.size * self.size  # the smaller batch stays the last
-        windows = order[:whole].split(self.size * self.bucket)
+        windows = torch.split(order[:whole], self.size * self.bucket)
         alike = [window[self.lengths[window].argsort(stable=True)] for window in windows]
         batches = torch.cat([*alike, order[:0]]).view(-1, self.size)
         return torch.cat([batches[torch.randperm(len(batches), generator=generator)].view(-1), order[whole:]])
@@ -50,7 +50,7 @@ class BatchLoader:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         if self.position >= len(self):  # the epoch before was consumed to its last batch
             self.position = 0
-        order = None if self.seed is None else self.order().to(self.inputs.device)
+        order = None if self.seed is None else self.order(self.seed).to(self.inputs.device)
         while self.position < len(self):
             rows = slice(self.position * self.batch_size, (self.position + 1) * self.batch_size)
             self.position += 1

@@ -1,5 +1,6 @@
 """What a task is trained for and how an epoch is scored: the loss, and the metrics of train and validation."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from torch.nn.functional import cross_entropy, huber_loss, mse_loss
 from torchmetrics import Metric
 from torchmetrics.regression import R2Score
 
-from pipeline.config.schema import Config
+from pipeline.config.schema import Config, CrossEntropy, Huber
 from pipeline.tasks import task as tasks
 from pipeline.tasks.ranking import without_seen
 from pipeline.training.optimization import known
@@ -19,6 +20,8 @@ CUT = 10  # of a ranked list
 class Objective(nn.Module):
     """`quality` names what is summed over a training epoch: the share of right answers, or the mean absolute error."""
 
+    weights: Tensor | None
+
     def __init__(self, config: Config, encoder: dict[str, Any], per_class: list[int]):
         """`per_class`: rows of each class in train, for balanced weights; empty where there are no classes."""
         super().__init__()
@@ -26,9 +29,10 @@ class Objective(nn.Module):
         known("loss", config.loss.name, LOSSES)
         self.task = tasks.of(encoder)
         self.quality = self.task.quality
-        self.smoothing = getattr(config.loss, "label_smoothing", 0.0)
+        self.smoothing = config.loss.label_smoothing if isinstance(config.loss, CrossEntropy) else 0.0
+        self.delta = config.loss.delta if isinstance(config.loss, Huber) else 1.0
         weights = None
-        if getattr(config.loss, "class_weights", "none") == "balanced":
+        if isinstance(config.loss, CrossEntropy) and config.loss.class_weights == "balanced":
             counts = torch.tensor(per_class, dtype=torch.float32)
             weights = counts.sum() / (len(counts) * counts)
         target = encoder.get("target", {"mean": 0.0, "std": 1.0})
@@ -78,18 +82,27 @@ def squared(objective: Objective, outputs: Tensor, targets: Tensor) -> Tensor:
 
 def huber(objective: Objective, outputs: Tensor, targets: Tensor) -> Tensor:
     return huber_loss(
-        outputs.squeeze(1), (targets - objective.mean) / objective.std, reduction="none", delta=objective.settings.delta
+        outputs.squeeze(1), (targets - objective.mean) / objective.std, reduction="none", delta=objective.delta
     )
 
 
 # binary: of the two logits that pipeline/models/network.py makes of one output
-LOSSES = {"cross_entropy": of_classes, "binary": of_classes, "mse": squared, "huber": huber}
+LOSSES: dict[str, Callable[[Objective, Tensor, Tensor], Tensor]] = {
+    "cross_entropy": of_classes,
+    "binary": of_classes,
+    "mse": squared,
+    "huber": huber,
+}
 
 
 class Ranked(Metric):
     """Hit rate, NDCG at 10 and mean reciprocal rank of one target among all items that were not seen before."""
 
     full_state_update = False
+    hits: Tensor
+    gains: Tensor
+    reciprocals: Tensor
+    count: Tensor
 
     def __init__(self) -> None:
         super().__init__()

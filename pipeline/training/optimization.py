@@ -2,16 +2,20 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from pipeline.config.schema import Config
+from pipeline.config.schema import Config, Constant, Cosine, OneCycle, Plateau, Step
 from pipeline.project.errors import ConfigError
 from pipeline.tasks.metrics import sign
 
-OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
+}
 
 Rate = Callable[[int, Sequence[float]], float]  # of the step and the monitored values of the epochs so far
 
@@ -31,11 +35,12 @@ def l1_weights(network: nn.Module, l1: float) -> list[Tensor]:
 def add_l1(weights: list[Tensor], l1: float) -> None:
     """Adds the gradient of l1 × Σ|w| to that of the loss."""
     for weight in weights:
-        weight.grad.add_(weight.detach().sign(), alpha=l1)
+        gradient = cast("Tensor", weight.grad)  # each of them is in the loss
+        gradient.add_(weight.detach().sign(), alpha=l1)
 
 
 def learning_rate(config: Config, steps_per_epoch: int) -> Rate:
-    return SCHEDULES[known("schedule", config.schedule.name, SCHEDULES)](config, steps_per_epoch)
+    return SCHEDULES[known("schedule", config.schedule.name, SCHEDULES)](config.schedule, config, steps_per_epoch)
 
 
 def known(group: str, name: str, made: Mapping[str, Any]) -> str:
@@ -45,19 +50,19 @@ def known(group: str, name: str, made: Mapping[str, Any]) -> str:
     return name
 
 
-def constant(config: Config, steps_per_epoch: int) -> Rate:
+def constant(schedule: Constant, config: Config, steps_per_epoch: int) -> Rate:
     return lambda step, monitored: config.optimizer.lr
 
 
-def step(config: Config, steps_per_epoch: int) -> Rate:
+def step(schedule: Step, config: Config, steps_per_epoch: int) -> Rate:
     """× factor every so many epochs."""
-    schedule, lr = config.schedule, config.optimizer.lr
+    lr = config.optimizer.lr
     return lambda step, monitored: lr * schedule.factor ** (step // (schedule.every * steps_per_epoch))
 
 
-def cosine(config: Config, steps_per_epoch: int) -> Rate:
+def cosine(schedule: Cosine, config: Config, steps_per_epoch: int) -> Rate:
     """A straight line up, then half a cosine down to `floor`."""
-    schedule, lr, total = config.schedule, config.optimizer.lr, steps_per_epoch * config.training.max_epochs
+    lr, total = config.optimizer.lr, steps_per_epoch * config.training.max_epochs
     start = round(schedule.warmup * total)
 
     def rate(step: int, monitored: Sequence[float]) -> float:
@@ -68,9 +73,9 @@ def cosine(config: Config, steps_per_epoch: int) -> Rate:
     return rate
 
 
-def one_cycle(config: Config, steps_per_epoch: int) -> Rate:
+def one_cycle(schedule: OneCycle, config: Config, steps_per_epoch: int) -> Rate:
     """Half a cosine up, and half a one down."""
-    schedule, lr, total = config.schedule, config.optimizer.lr, steps_per_epoch * config.training.max_epochs
+    lr, total = config.optimizer.lr, steps_per_epoch * config.training.max_epochs
     top = max(1, round(schedule.warmup * total))
 
     def rate(step: int, monitored: Sequence[float]) -> float:
@@ -81,16 +86,23 @@ def one_cycle(config: Config, steps_per_epoch: int) -> Rate:
     return rate
 
 
-def plateau(config: Config, steps_per_epoch: int) -> Rate:
+def plateau(schedule: Plateau, config: Config, steps_per_epoch: int) -> Rate:
     """× factor whenever the monitored value has not become better for some epochs."""
-    schedule, lr, way = config.schedule, config.optimizer.lr, sign(config.training.monitor)
+    lr, way = config.optimizer.lr, sign(config.training.monitor)
     least = config.training.early_stopping.min_delta
     return lambda step, monitored: (
         lr * schedule.factor ** plateaus([way * value for value in monitored], schedule.patience, least)
     )
 
 
-SCHEDULES = {"constant": constant, "step": step, "cosine": cosine, "one_cycle": one_cycle, "plateau": plateau}
+# Any: the settings of config.schedule that have the name
+SCHEDULES: dict[str, Callable[[Any, Config, int], Rate]] = {
+    "constant": constant,
+    "step": step,
+    "cosine": cosine,
+    "one_cycle": one_cycle,
+    "plateau": plateau,
+}
 
 
 def between(first: float, last: float, done: float) -> float:

@@ -4,13 +4,16 @@ A batch is the global one: with more processes each takes a smaller share, and t
 process. Gradients are summed in one piece whose layout never changes, so a resumed training adds in the same order.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
-from lightning_fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, TorchElasticEnvironment
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 from torch import Tensor, distributed, nn
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
 
@@ -79,7 +82,7 @@ def sum_gradients(network: nn.Module) -> None:
     gradients = [one.grad for one in network.parameters() if one.grad is not None]
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     distributed.all_reduce(flat)
-    parts = flat.split([gradient.numel() for gradient in gradients])
+    parts = torch.split(flat, [gradient.numel() for gradient in gradients])
     for gradient, part in zip(gradients, parts, strict=True):
         gradient.copy_(part.view_as(gradient))
 
@@ -106,17 +109,17 @@ def strategy(name: str, processes: int) -> Strategy | str:
 
 def environment() -> ClusterEnvironment:
     """Who started the processes: launch.py. Not what Lightning concludes from variables of SLURM, LSF or torchrun."""
-    rank_zero_only.rank = rank()  # that too comes from them
+    rank_zero_only.rank = rank()  # type: ignore[attr-defined]  # set on the function; that too comes from them
     return TorchElasticEnvironment() if active() else LightningEnvironment()
 
 
-def shard(network: nn.Module, mesh: distributed.DeviceMesh) -> None:
+def shard(network: nn.Module, mesh: DeviceMesh) -> None:
     """Shards the layers of each list of layers by themselves, then the rest; gradients are summed, not averaged."""
     layers = [layer for module in network.modules() if isinstance(module, nn.ModuleList) for layer in module]
     for unit in [*layers, network]:
-        fully_shard(unit, mesh=mesh)
-        unit.set_gradient_divide_factor(1.0)
-        unit.set_force_sum_reduction_for_comms(True)  # gloo knows no other
+        sharded = fully_shard(unit, mesh=mesh)  # the same module
+        sharded.set_gradient_divide_factor(1.0)
+        sharded.set_force_sum_reduction_for_comms(True)  # gloo knows no other
 
 
 def whole_state(network: nn.Module) -> dict[str, Tensor]:
@@ -124,7 +127,9 @@ def whole_state(network: nn.Module) -> dict[str, Tensor]:
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
     if isinstance(network, FSDPModule):
-        state = get_model_state_dict(network, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        # an optimizer's state may hold more than tensors, a model's not
+        state = cast("dict[str, Tensor]", get_model_state_dict(network, options=options))
     else:
         state = network.state_dict()
     return {name: tensor.cpu().contiguous() for name, tensor in state.items()}

@@ -20,7 +20,7 @@ from pipeline.project import paths
 from pipeline.project.code import stage_digest
 from pipeline.project.errors import DataError, TrainingError
 from pipeline.project.files import FULL, free, read_json, require_writable, unwritable, write_json
-from pipeline.tracking import journal as journals
+from pipeline.tracking import lines as journals
 from pipeline.tracking import revision
 from pipeline.tracking.journal import Journal
 from pipeline.training import launch

@@ -5,23 +5,28 @@ batch is a block of several optimiser steps, which run here back to back.
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh
 
 from pipeline.config.schema import Config
 from pipeline.models.network import Network
 from pipeline.project.errors import TrainingError
 from pipeline.training import parallel
 from pipeline.training.augmentation import augment
+from pipeline.training.loader import BatchLoader
 from pipeline.training.objective import Objective
 from pipeline.training.optimization import add_l1, build_optimizer, l1_weights, learning_rate
 
 
 class Task(pl.LightningModule):
     automatic_optimization = False
+    train_sums: Tensor
+    quality: Tensor
+    val_loss: Tensor
 
     def __init__(self, network: Network, objective: Objective, config: Config, rows: int, bf16: bool):
         """`rows`: of the training split, for the length of the schedule and the means of an epoch."""
@@ -43,7 +48,8 @@ class Task(pl.LightningModule):
 
     def configure_model(self) -> None:
         if self.config.trainer.name == "fsdp" and parallel.world() > 1:
-            parallel.shard(self.network, self.device_mesh["data_parallel"])
+            mesh = cast("DeviceMesh", self.device_mesh)  # parallel.Shards has made it by now
+            parallel.shard(self.network, mesh["data_parallel"])
 
     def configure_optimizers(self) -> Any:
         self.l1_weights = l1_weights(self.network, self.config.optimizer.l1)
@@ -51,11 +57,14 @@ class Task(pl.LightningModule):
 
     def training_step(self, block: tuple[Tensor, Tensor], index: int) -> dict[str, Any]:
         """One optimiser step for each batch of the block; their losses (K,) and learning rates."""
-        optimizer = self.optimizers(use_pl_optimizer=False)
+        # the one of configure_optimizers, as it is
+        optimizer = cast("torch.optim.Optimizer", self.optimizers(use_pl_optimizer=False))
         size = self.config.training.batch_size
-        losses, rates, sizes = [], [], []
+        losses: list[Tensor] = []
+        rates: list[float] = []
+        sizes: list[int] = []
         self.quality.zero_()
-        for inputs, targets in zip(block[0].split(size), block[1].split(size), strict=True):
+        for inputs, targets in zip(*(torch.split(tensor, size) for tensor in block), strict=True):
             rates.append(self.learning_rate(self.steps + len(rates), self.monitored))
             for group in optimizer.param_groups:
                 group["lr"] = rates[-1]
@@ -67,8 +76,8 @@ class Task(pl.LightningModule):
             if self.config.training.gradient_clip is not None:
                 torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.training.gradient_clip)
             optimizer.step()
-        *means, quality = parallel.total(torch.stack([*losses, self.quality]))
-        means = torch.stack(means)  # (K,)
+        *summed, quality = parallel.total(torch.stack([*losses, self.quality]))
+        means = torch.stack(summed)  # (K,)
         self.require_finite(means)
         self.train_sums += torch.stack([(means * torch.tensor(sizes, device=means.device)).sum(), quality])
         self.steps += len(losses)
@@ -81,7 +90,8 @@ class Task(pl.LightningModule):
         """
         accumulate = self.config.training.accumulate
         parts = zip(inputs.chunk(accumulate), targets.chunk(accumulate), strict=True)
-        return sum(self.part(some, wanted, len(targets)) for some, wanted in parts)
+        # of one part at least, so never sum's own 0
+        return cast("Tensor", sum(self.part(some, wanted, len(targets)) for some, wanted in parts))
 
     def part(self, inputs: Tensor, targets: Tensor, batch: int) -> Tensor:
         """`batch`: rows of the whole batch."""
@@ -92,11 +102,11 @@ class Task(pl.LightningModule):
             outputs = self.network(inputs)  # (B, outputs)
         outputs, targets = outputs[:count].float(), targets[:count]
         loss = self.objective.losses(outputs, targets).sum() / batch
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.quality += self.objective.qualities(outputs.detach(), targets)
         return loss.detach().double()
 
-    def autocast(self) -> AbstractContextManager:
+    def autocast(self) -> AbstractContextManager[Any]:
         """Not Lightning's, which spans a block: it would keep the first step's casts of the weights for the others."""
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
 
@@ -122,20 +132,21 @@ class Task(pl.LightningModule):
             self.objective.update(outputs, targets, inputs)
 
     def on_validation_epoch_end(self) -> None:
-        loss = parallel.total(self.val_loss) / len(self.trainer.val_dataloaders.targets)
+        rows = len(cast("BatchLoader", self.trainer.val_dataloaders).targets)  # fit.py's
+        loss = parallel.total(self.val_loss) / rows
         self.require_finite(loss.reshape(1))
         values = {"val/loss": loss.float(), **self.objective.compute()}
         self.log_dict(values)
         if (monitor := self.config.training.monitor) not in values:
             raise TrainingError(
-                f"{monitor} is not defined on these {len(self.trainer.val_dataloaders.targets)} rows of validation.\n"
+                f"{monitor} is not defined on these {rows} rows of validation.\n"
                 "Choose another: training.monitor=val/loss"
             )
         self.monitored.append(values[monitor].item())
         self.val_loss.zero_()
 
     def on_train_epoch_start(self) -> None:
-        self.trainer.train_dataloader.epoch = self.current_epoch
+        cast("BatchLoader", self.trainer.train_dataloader).epoch = self.current_epoch
 
     def on_train_epoch_end(self) -> None:
         loss, quality = self.train_sums / self.rows

@@ -49,9 +49,9 @@ def trained(
     name: str,
     parent: str | None = None,
     trial: AsTrial | None = None,
-) -> tuple[dict[str, Any], subprocess.Popen | None]:
+) -> tuple[dict[str, Any], subprocess.Popen[bytes] | None]:
     """The result, and the process that ships the journal; none if the result was there already."""
-    run_id = run.begin(place, config, fresh, trial and trial.run_id)
+    run_id = run.begin(place, config, fresh, trial.run_id if trial else None)
     if (result := run.finished(place)) is not None:
         print(f"these settings were trained on this data before, as run {run_id[:12]}: its result is reused.")
         print("To train anew all the same, type: ratchet train --fresh")
@@ -65,7 +65,7 @@ def trained(
             if trial:
                 journal.tags(trial.tags)
             run.describe(journal, config, data.spec, data.folder, told=parent is not None)
-            found = launch.train(config, data.folder, place, journal, trial and trial.watcher)
+            found = launch.train(config, data.folder, place, journal, trial.watcher if trial else None)
             result = {"run_id": run_id, **found}
             run.finish(place, result)
     return result, shipper

@@ -27,7 +27,7 @@ class Watched(Checkpoint):  # after the recorder: an epoch is journalled before 
             with ending_with_the_worker():
                 self.connection.send(("epoch", (epoch, trainer.callback_metrics[self.monitor].item())))
                 stop = self.connection.recv()
-        if parallel.of_first(stop) and epoch < trainer.max_epochs:
+        if parallel.of_first(stop) and trainer.max_epochs is not None and epoch < trainer.max_epochs:
             raise Pruned(epoch)
 
 

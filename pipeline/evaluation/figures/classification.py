@@ -105,7 +105,7 @@ def classes(result: "Result") -> str:
 
 def styled(result: "Result", area: str) -> list[tuple[int, Any, str | None]]:
     """Class, colour and name in the legend of each curve; the number comes first, for a name may begin with "_"."""
-    colours, labels, areas = matplotlib.colormaps["tab10"].colors, shown(result.labels), result.by_class[area]
+    colours, labels, areas = matplotlib.color_sequences["tab10"], shown(result.labels), result.by_class[area]
     return [
         (index, colours[rank % 10], f"{areas[index]:.4f}   {labels[index]}" if rank < LISTED else None)
         for rank, index in enumerate(result.curved(area))

@@ -44,7 +44,7 @@ def ranks(result: "Result") -> Figure:
     axes = figure.subplots()
     items = len(result.labels)
     edges = np.unique(np.round(np.geomspace(1, items + 1, BINS))) - 0.5  # of whole ranks
-    axes.hist(result.ranks.numpy(), edges, color=GOOD)
+    axes.hist(result.ranks.numpy(), edges.tolist(), color=GOOD)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(THOUSANDS)
     median = int(result.ranks.median())
@@ -63,7 +63,7 @@ def popularity(result: "Result") -> Figure:
     edges = np.geomspace(1, seen.max() + 2, BINS)
     for (name, values), colour in zip(given.items(), (GOOD, BAD), strict=True):
         weights = np.full(len(values), 1 / max(1, len(values)))
-        axes.hist(values + 1, edges, weights=weights, histtype="step", lw=1.6, color=colour, label=name)
+        axes.hist(values + 1, edges.tolist(), weights=weights, histtype="step", lw=1.6, color=colour, label=name)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(THOUSANDS)
     middle = {name: np.median(values) if len(values) else 0 for name, values in given.items()}

@@ -68,7 +68,7 @@ def errors(result: "Result") -> Figure:
     given = result.residuals.numpy()
     low, high = np.quantile(given, 0.005, method="lower"), np.quantile(given, 0.995, method="higher")
     within = given[(given >= low) & (given <= high)]
-    axes.hist(within, edges(within, BINS), color=GOOD)
+    axes.hist(within, edges(within, BINS).tolist(), color=GOOD)
     axes.axvline(0, color=BAD, lw=1, ls=":")
     for end in np.quantile(given, (0.05, 0.95)):
         axes.axvline(end, color=GREY, lw=1)

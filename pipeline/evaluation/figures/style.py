@@ -1,9 +1,9 @@
 """How every figure looks: titles hold the number that matters, and the same result gives the same bytes."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -13,6 +13,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pipeline.project.files import write_atomically
 
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
+
 GOOD, BAD, GREY = "#2f6db5", "#c8342c", "#8a8f98"
 FONT = "DejaVu Sans"  # comes with matplotlib; has no Chinese, Japanese or Korean
 # Fonts that have, the first that is installed; where none is, a label that needs one is shown by its number
@@ -20,7 +23,7 @@ EASTERN = (
     "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "WenQuanYi Micro Hei",
     "WenQuanYi Zen Hei", "Microsoft YaHei", "SimHei", "PingFang SC", "Hiragino Sans GB", "Droid Sans Fallback",
 )  # fmt: skip
-STYLE = {
+STYLE: "dict[RcKeyType, Any]" = {
     "axes.axisbelow": True,
     "axes.edgecolor": GREY,
     "axes.grid": True,
@@ -71,7 +74,7 @@ def write(folder: Path, draw: Callable[[], dict[str, Figure]]) -> list[Path]:
     with matplotlib.rc_context({**STYLE, "font.family": families()}):
         paths = {folder / f"{name}.png": figure for name, figure in draw().items()}
         for path, figure in paths.items():
-            write_atomically(path, lambda file, figure=figure: save(figure, file))
+            write_atomically(path, partial(save, figure))
     for old in set(folder.glob("*.png")) - set(paths):  # of another task, scored here before
         old.unlink()
     return list(paths)

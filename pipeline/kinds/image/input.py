@@ -100,7 +100,8 @@ class Pictures(Input):
             raise invalid(field, f"{fault}{f': {error}' if size else ''}; it needs {FILE}") from error
 
     def of_pixels(self, pixels: list[Any], field: str) -> np.ndarray:
-        depth, first = 0, pixels
+        first: Any = pixels
+        depth = 0
         while isinstance(first, list) and depth <= len(self.shape):
             depth, first = depth + 1, first[0] if first else None
         if depth not in self.forms:

@@ -44,7 +44,7 @@ def opened(source: bytes | Path, name: str = "") -> Iterator["Image.Image"]:
             require_modest(picture)
             yield picture
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        pixels = int(re.search(r"\d+", str(error)).group())
+        pixels = int(re.findall(r"\d+", str(error))[0])
         raise DataError(f"{name}{UNREADABLE}: {too_large(f'{pixels:,} pixels')}") from None
     except Exception as error:  # noqa: BLE001 - Pillow's decoders meet foreign bytes with errors of any type
         reason = "of no known kind" if isinstance(error, UnidentifiedImageError) else str(error) or repr(error)

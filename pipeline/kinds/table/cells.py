@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -62,7 +63,9 @@ def read(kind: str, cells: pl.Series, form: str | list[str] | None = None, marks
     known = marks_of(tuple(marks))
     if kind == "category":
         return category(cells, known)
-    return number(cells, form, known) if kind == "number" else moment(cells, form, known)
+    if kind == "number":
+        return number(cells, cast("str | None", form), known)  # several are of dates alone
+    return moment(cells, form, known)
 
 
 def read_frame(frame: pl.DataFrame, ways: Mapping[str, Way], marks: Sequence[str] = MISSING) -> pl.DataFrame:

@@ -35,7 +35,7 @@ class Rows(Input):
         self.kinds = {column["name"]: column["type"] for column in encoder["columns"]}
         self.needs = {column["name"]: self.need(column) for column in encoder["columns"]}
         self.examples = [{name: one.get(name) for name in self.kinds} for one in raw]
-        fields = {f"column_{place}": self.field(name) for place, name in enumerate(self.kinds)}
+        fields: dict[str, Any] = {f"column_{place}": self.field(name) for place, name in enumerate(self.kinds)}
         extra = ConfigDict(json_schema_extra={"examples": self.examples})
         self.schema = create_model("Record", __config__=STRICT | extra, **fields)
 
@@ -50,7 +50,8 @@ class Rows(Input):
         return need if self.whole else f"{need}; or null"
 
     def field(self, name: str) -> tuple[Any, Any]:
-        kind, described = TYPES[self.kinds[name]], {"alias": name, "description": self.needs[name]}
+        kind = TYPES[self.kinds[name]]
+        described: dict[str, Any] = {"alias": name, "description": self.needs[name]}
         return (kind, Field(**described)) if self.whole else (kind | None, Field(None, **described))
 
     def records(self, values: list[Any], places: list[str], quick: bool = False) -> list[Record]:
