@@ -33,7 +33,7 @@ def drop(text: str, key: str) -> str:
     pairs, _ = found(text, key)
     while len(pairs[-2][1].value) == 1:
         pairs.pop()
-    section, pair = cast("yaml.MappingNode", pairs[-2][1]), pairs[-1]
+    section, pair = cast("yaml.MappingNode", pairs[-2][1]), pairs[-1]  # what has entries is a mapping
     start, stop = pair[0].start_mark.index, end(text, pair[1])
     if not section.flow_style:
         return spliced(text, text.rfind("\n", 0, start) + 1, line_end(text, stop, behind=True), "")

@@ -136,7 +136,7 @@ def of_words(one: Profile) -> tuple[str, str]:
     if one.bytes >= LONG and (one.all_different or one.distinct > one.given / 2):
         return "ignore", f"{FREE_TEXT}: long and mostly different"
     units = one.dtype == pl.String and (one.all_different or one.distinct > CLASSES)
-    if units and (cast("float | None", one.head.drop_nulls().str.contains(UNIT).mean()) or 0) > MOSTLY:
+    if units and (cast("float | None", one.head.drop_nulls().str.contains(UNIT).mean()) or 0) > MOSTLY:  # of booleans
         use = "ignore" if one.all_different else "category"
         return use, f"numbers with a unit, such as {one.example!r}: write them without, to use them as numbers"
     if one.all_different and not among:

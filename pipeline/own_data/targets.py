@@ -86,7 +86,8 @@ def leading_share(one: Profile) -> float:
     given = one.head.drop_nulls()
     if not len(given):
         return 0.0
-    return float(cast("int", given.rename("value").value_counts(name="rows")["rows"].max())) / len(given)
+    counts = given.rename("value").value_counts(name="rows")["rows"]
+    return float(cast("int", counts.max())) / len(given)  # a count
 
 
 def doubts(one: Profile, found: Found, met: Mapping[str, int], marks: Sequence[str]) -> list[str]:

@@ -90,7 +90,7 @@ def judged(texts: pl.Series, found: list[str], choices: tuple[str, ...]) -> Date
 def read_by(texts: pl.Series, found: list[str]) -> tuple[str | list[str] | None, float]:
     """The forms as the encoder keeps them, and the share of the cells that they and ISO's read."""
     form = found[0] if len(found) == 1 else found or None
-    share = cast("float | None", (~cells.moment(texts, form).is_nan()).mean())
+    share = cast("float | None", (~cells.moment(texts, form).is_nan()).mean())  # of booleans
     return form, float(share or 0.0)
 
 

@@ -105,7 +105,7 @@ def may_be_formed(found: Mapping[str, Any]) -> bool:
         return bool((thousands | np.isnan(first)).all()) and numerals.may_be_thousands(found["head"].drop_nulls())
     if not found["given"]:
         return False
-    alike = cast("float | None", numerals.resemble(found["head"].drop_nulls()).mean())
+    alike = cast("float | None", numerals.resemble(found["head"].drop_nulls()).mean())  # of booleans
     return (alike or 0.0) >= LIKELY
 
 
