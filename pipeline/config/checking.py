@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from pipeline.config.combinations import impossible
 from pipeline.config.schema import Config
@@ -21,7 +22,7 @@ SECTIONS = ("model_type", "model_attributes_type", "dict_type")  # pydantic's wo
 
 def checked(settings: dict[str, Any], known: Any) -> Config:
     """The typed config, or a ConfigError that lists every mistake with what was given and what is allowed."""
-    problems = [(key, given, allowed, []) for key, given, allowed in impossible(settings)]
+    problems: list[Problem] = [(key, given, allowed, []) for key, given, allowed in impossible(settings)]
     problems += [
         (key, "a secret", f"${{oc.env:{name}}}: the value is that of the environment variable {name}", [])
         for key, value in flatten(settings)
@@ -37,9 +38,9 @@ def checked(settings: dict[str, Any], known: Any) -> Config:
     return config
 
 
-def explained(mistakes: list[dict[str, Any]], settings: Any, known: Any, model: type[BaseModel]) -> Iterator[Problem]:
+def explained(mistakes: list[ErrorDetails], settings: Any, known: Any, model: type[BaseModel]) -> Iterator[Problem]:
     """A problem for each key, though each member of a union says by itself what it needs."""
-    by_key: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    by_key: dict[tuple[Any, ...], list[ErrorDetails]] = {}
     for mistake in mistakes:
         by_key.setdefault(keys_of(mistake, settings), []).append(mistake)
     strangers = {keys for keys, (first, *_) in by_key.items() if first["type"] == "extra_forbidden"}
@@ -69,7 +70,7 @@ def explained(mistakes: list[dict[str, Any]], settings: Any, known: Any, model: 
             )
 
 
-def keys_of(mistake: dict[str, Any], settings: Any) -> tuple[Any, ...]:
+def keys_of(mistake: ErrorDetails, settings: Any) -> tuple[Any, ...]:
     """The place of one of pydantic's errors, without the names that it gives to the members of unions."""
     keys, node, last = [], settings, len(mistake["loc"]) - 1
     for position, part in enumerate(mistake["loc"]):
@@ -103,7 +104,7 @@ def stranger(keys: tuple[Any, ...], settings: Any, beside: list[str], near: list
     return f"no such setting; the settings here are {names(near)}"
 
 
-def allowed_of(mistakes: list[dict[str, Any]]) -> str:
+def allowed_of(mistakes: list[ErrorDetails]) -> str:
     """Of a union, what each member needs: input should be a valid integer or 'auto'."""
     first, *others = dict.fromkeys(mistake["msg"].removeprefix("Value error, ") for mistake in mistakes)
     return " or ".join([first[0].lower() + first[1:], *(each.removeprefix("Input should be ") for each in others)])

@@ -56,8 +56,8 @@ def of_trainer(settings: dict[str, Any]) -> Iterator[Problem]:
 
 def of_data_and_model(settings: dict[str, Any]) -> Iterator[Problem]:
     kind, model = word(settings, "data.kind"), word(settings, "model.name")
-    data, nets = choices(AnyData, "kind").get(kind), choices(AnyModel, "name")
-    records = data and data.records
+    data, nets = choices(AnyData, "kind").get(kind or ""), choices(AnyModel, "name")
+    records = data.records if data else None
     known = by_name(records) if records else Kind
     if records and model in nets and records != nets[model].takes:
         able = ", ".join(name for name, net in nets.items() if net.takes == records)
@@ -86,7 +86,7 @@ def of_encoder(settings: dict[str, Any]) -> Iterator[Problem]:
 
 def task_of(settings: dict[str, Any]) -> Task | None:
     """None where data.prepare names no task that there is, which is told of by itself."""
-    data = choices(AnyData, "kind").get(word(settings, "data.kind"))
+    data = choices(AnyData, "kind").get(word(settings, "data.kind") or "")
     name = (data and data.task) or word(settings, "data.prepare.task")
     return tasks.by_name(name) if name in tasks.names() else None
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from hydra import compose as hydra_compose
@@ -53,7 +53,8 @@ def stood_in(leaves: list[tuple[str, Any]]) -> tuple[list[tuple[str, Any]], dict
 
     OmegaConf takes seconds for the columns of a wide table.
     """
-    keys, long, found = [key for key, _ in leaves], {}, []
+    long: dict[str, Any] = {}
+    keys, found = [key for key, _ in leaves], []
     for key, value in leaves:
         plain = isinstance(value, list) and len(value) > LONG and "${" not in json.dumps(value, default=str)
         if plain and not any(other.startswith((f"{key}.", f"{key}[")) for other in keys):
@@ -153,7 +154,8 @@ def set_aside() -> Iterator[None]:
 def resolve(space: DictConfig) -> dict[str, Any]:
     """Plain values; `${oc.env:NAME}` stays as written, so that no secret reaches a file."""
     try:
-        return OmegaConf.to_container(OmegaConf.create(keep_environment(OmegaConf.to_container(space))), resolve=True)
+        kept = OmegaConf.create(keep_environment(OmegaConf.to_container(space)))
+        return cast("dict[str, Any]", OmegaConf.to_container(kept, resolve=True))  # as it was made of a DictConfig
     except OmegaConfBaseException as error:
         raise ConfigError(
             f"a reference in conf/ or params.yaml can't be resolved: {error}\nA text that holds ${{ is written \\${{"

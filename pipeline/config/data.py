@@ -1,11 +1,13 @@
 """The settings of data: where the raw files come from, and how each kind is prepared."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from pipeline.config.section import Name, Positive, Rate, Section, Sha256, Share, Unhashed
 from pipeline.project.secrets import IN_URL
+
+Data = TypeVar("Data", bound=Section)
 
 NUMBERS = (
     "1,234.5",
@@ -225,7 +227,7 @@ class PrepareTable(Section):
 
 class MnistData(Section):
     records: ClassVar[str] = "image"  # the kind of what it prepares
-    task: ClassVar[str | None] = "classification"
+    task: ClassVar[str] = "classification"
     name: Annotated[Name, Unhashed()]
     kind: Literal["mnist"]
     source: Source
@@ -234,7 +236,7 @@ class MnistData(Section):
 
 class ImagesData(Section):
     records: ClassVar[str] = "image"  # the kind of what it prepares
-    task: ClassVar[str | None] = "classification"
+    task: ClassVar[str] = "classification"
     name: Annotated[Name, Unhashed()]
     kind: Literal["images"]
     source: Folder
@@ -243,7 +245,7 @@ class ImagesData(Section):
 
 class ReviewsData(Section):
     records: ClassVar[str] = "text"  # the kind of what it prepares
-    task: ClassVar[str | None] = "classification"
+    task: ClassVar[str] = "classification"
     name: Annotated[Name, Unhashed()]
     kind: Literal["reviews"]
     source: Source
@@ -252,7 +254,7 @@ class ReviewsData(Section):
 
 class TextData(Section):
     records: ClassVar[str] = "text"  # the kind of what it prepares
-    task: ClassVar[str | None] = None  # data.prepare.task
+    task: ClassVar[None] = None  # data.prepare.task
     name: Annotated[Name, Unhashed()]
     kind: Literal["text"]
     source: Source
@@ -261,7 +263,7 @@ class TextData(Section):
 
 class MovielensData(Section):
     records: ClassVar[str] = "behaviour"  # the kind of what it prepares
-    task: ClassVar[str | None] = "ranking"
+    task: ClassVar[str] = "ranking"
     name: Annotated[Name, Unhashed()]
     kind: Literal["movielens"]
     source: Source
@@ -270,7 +272,7 @@ class MovielensData(Section):
 
 class TableData(Section):
     records: ClassVar[str] = "table"  # the kind of what it prepares
-    task: ClassVar[str | None] = None  # data.prepare.task
+    task: ClassVar[None] = None  # data.prepare.task
     name: Annotated[Name, Unhashed()]
     kind: Literal["table"]
     source: Source
@@ -280,3 +282,10 @@ class TableData(Section):
 AnyData = Annotated[
     MnistData | ImagesData | ReviewsData | TextData | MovielensData | TableData, Field(discriminator="kind")
 ]
+
+
+def of_kind(data: Section, kind: type[Data]) -> Data:
+    """The settings of data, of the class that whoever asks was written for."""
+    if not isinstance(data, kind):
+        raise TypeError(f"the settings of data are {type(data).__name__}, not {kind.__name__}")
+    return data

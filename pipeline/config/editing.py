@@ -6,13 +6,13 @@ parts the two and a deleted one takes the comment along; and which lays out the 
 
 import math
 import re
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
 from pipeline.config.writing import dump_yaml
 
-Pair = tuple[yaml.Node | None, yaml.Node]  # key and value; the whole file has no key
+Pair = tuple[yaml.Node, yaml.Node]  # key and value; the whole file, which has no key, stands for its own
 
 
 def put(text: str, key: str, value: Any) -> str:
@@ -33,7 +33,7 @@ def drop(text: str, key: str) -> str:
     pairs, _ = found(text, key)
     while len(pairs[-2][1].value) == 1:
         pairs.pop()
-    section, pair = pairs[-2][1], pairs[-1]
+    section, pair = cast("yaml.MappingNode", pairs[-2][1]), pairs[-1]  # what has entries is a mapping
     start, stop = pair[0].start_mark.index, end(text, pair[1])
     if not section.flow_style:
         return spliced(text, text.rfind("\n", 0, start) + 1, line_end(text, stop, behind=True), "")
@@ -47,7 +47,8 @@ def drop(text: str, key: str) -> str:
 
 def found(text: str, key: str) -> tuple[list[Pair], str]:
     """The entries on the way to a dotted key, from the whole file on, and what of the key none of them is."""
-    pairs: list[Pair] = [(None, yaml.compose(text, yaml.SafeLoader))]
+    whole = cast("yaml.Node", yaml.compose(text, yaml.SafeLoader))  # params.yaml names the scenario at least
+    pairs: list[Pair] = [(whole, whole)]
     while key and isinstance(pairs[-1][1], yaml.MappingNode):
         fitting = (pair for pair in pairs[-1][1].value if f"{key}.".startswith(f"{pair[0].value}."))
         if (pair := next(fitting, None)) is None:
@@ -83,7 +84,7 @@ def end(text: str, node: yaml.Node) -> int:
 
 def line_end(text: str, index: int, behind: bool = False) -> int:
     """The end of the line of `index`, before its newline or `behind` it."""
-    newline = re.compile(r"\r?\n|$").search(text, index)
+    newline = next(re.compile(r"\r?\n|$").finditer(text, index))
     return newline.end() if behind else newline.start()
 
 

@@ -1,11 +1,11 @@
 """The settings, typed. No defaults here: each setting has its one home in conf/ or params.yaml."""
 
 from datetime import date
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from pipeline.config.data import AnyData, AnyEncoder, without_secret
+from pipeline.config.data import AnyData, AnyEncoder, Data, of_kind, without_secret
 from pipeline.config.model import AnyModel
 from pipeline.config.section import (
     Amount,
@@ -22,8 +22,6 @@ from pipeline.config.section import (
 )
 from pipeline.project.files import digest
 from pipeline.tasks.metrics import lower_is_better
-
-Data = TypeVar("Data", bound=Section)
 
 # What decides the model: what the config hash is made of, and what is adopted from a run
 HASHED = {"seed", "data", "labels", "pretrained", "model", "loss", "optimizer", "schedule", "training"}
@@ -275,14 +273,12 @@ class Config(Section):
 
     def data_of(self, kind: type[Data]) -> Data:
         """`data`, of the class that whoever asks was written for."""
-        if not isinstance(self.data, kind):
-            raise TypeError(f"the settings of data are {type(self.data).__name__}, not {kind.__name__}")
-        return self.data
+        return of_kind(self.data, kind)
 
     @property
     def components(self) -> set[str]:
         """The names by which code is found: kind, task, net and data."""
-        task = self.data.task or self.data.prepare.task
+        task = self.data.prepare.task if self.data.task is None else self.data.task
         return {self.data.records, task, self.model.name, self.data.kind}
 
     @property

@@ -19,7 +19,7 @@ FLOAT = re.compile(
 )
 
 
-class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # not every PyYAML has its C part
     """What OmegaConf's loader gives, which takes seconds for the columns of a wide table: 1e-3 is a number, 2024-01-31
     a text, and a key that stands twice a mistake."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.config.data import ImagesData, of_kind
 from pipeline.config.schema import Config
 from pipeline.datasets import pictures
 from pipeline.kinds.image import picture
@@ -30,10 +31,12 @@ class Usable:
 
 def prepare(raw: Path, config: Config, fold: Fold | None = None) -> Prepared:
     """Rows are numbered in the order of the sorted paths. What is no picture to learn from is set apart."""
-    settings = config.data.prepare
-    encoder = {"shape": [settings.channels, *settings.size], "background": settings.background}
+    data = of_kind(config.data, ImagesData)
+    settings, (height, width) = data.prepare, data.prepare.size
+    shape = (settings.channels, height, width)
+    encoder = {"shape": [*shape], "background": settings.background}
     files = sorted(file for file in raw.rglob("*") if file.is_file())
-    images = np.zeros((len(files), *encoder["shape"]), np.uint8)
+    images = np.zeros((len(files), *shape), np.uint8)
 
     def key_of(row: int) -> bytes:
         images[row] = picture.read(files[row], encoder)
@@ -41,9 +44,9 @@ def prepare(raw: Path, config: Config, fold: Fold | None = None) -> Prepared:
 
     found = find_usable([file.relative_to(raw).as_posix() for file in files], key_of)
     if len(found.labels) < 2:
-        raise DataError(too_few(config.data.source.folder, found))
+        raise DataError(too_few(data.source.folder, found))
     splits = divided(images, found, settings.validation, settings.test, fold)
-    done = pictures.prepared(splits, found.labels, tuple(encoder["shape"]), settings.scaling, settings.max_quarantined)
+    done = pictures.prepared(splits, found.labels, shape, settings.scaling, settings.max_quarantined)
     done.encoder["background"] = settings.background
     return done
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config.data import FileSum
+from pipeline.config.data import FileSum, MnistData, of_kind
 from pipeline.config.schema import Config
 from pipeline.datasets import pictures
 from pipeline.fetch import unpickle
@@ -33,7 +33,8 @@ AGAIN = f"Type: {RAW_AGAIN}"
 
 def prepare(raw: Path, config: Config, fold: Fold | None = None) -> Prepared:
     """The published splits; validation is the end of the published train split, or a stratified fold of it."""
-    files, settings = config.data.source.files, config.data.prepare
+    data = of_kind(config.data, MnistData)
+    files, settings = data.source.files, data.prepare
     names = {name for pair in FILES.values() for name in pair}
     if lacking := sorted(names - files.keys()):
         raise DataError(f"data.source.files has no sum for {', '.join(lacking)}; MNIST is the four {sorted(names)}")
@@ -124,7 +125,7 @@ def from_pickle(path: Path) -> dict[str, Iterable[bytes]]:
         raise DataError("the pickle does not hold three pairs of arrays, (N, 784) floats and (N,) integers")
     train, val, test = parts
     split_files = {"train": [train, val], "test": [test]}  # the published train split is both
-    files = {}
+    files: dict[str, Iterable[bytes]] = {}
     for part, pairs in split_files.items():
         picture_file, label_file = FILES[part]
         files[picture_file] = picture_chunks([pixels for pixels, _ in pairs])

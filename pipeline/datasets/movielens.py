@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config.data import FileSum, PrepareBehaviour
+from pipeline.config.data import FileSum, MovielensData, PrepareBehaviour, of_kind
 from pipeline.config.schema import Config
 from pipeline.project.errors import ConfigError, DataError
 from pipeline.project.paths import RAW_AGAIN
@@ -32,9 +32,10 @@ def prepare(raw: Path, config: Config, fold: Fold | None = None) -> Prepared:
     """
     if fold is not None:
         raise ConfigError("cv is for rows without an order; here each user's last two films are validation and test")
-    settings = config.data.prepare
-    films = read_films(raw / FILMS, config.data.source.files)
-    ratings, unusable = read_ratings(raw / RATINGS, films, config.data.source.files)
+    data = of_kind(config.data, MovielensData)
+    settings, files = data.prepare, data.source.files
+    films = read_films(raw / FILMS, files)
+    ratings, unusable = read_ratings(raw / RATINGS, films, files)
     ratings, dropped = histories(ratings, list(films), settings.ties)
     splits = split(ratings, settings.window, unusable + dropped)
     refuse_too_many_unusable(splits, settings.max_quarantined)

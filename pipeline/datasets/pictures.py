@@ -42,7 +42,7 @@ def of_pixels(images: np.ndarray) -> dict[str, Any]:
     """Mean and standard deviation of the pixels, in 0..255: exact, so the same on every machine."""
     step = max(1, CHUNK * len(images) // max(1, images.size))
     parts = (images[start : start + step].reshape(-1) for start in range(0, len(images), step))
-    histogram = sum(np.bincount(part, minlength=256) for part in parts).tolist()
+    histogram = sum((np.bincount(part, minlength=256) for part in parts), np.zeros(256, np.int64)).tolist()
     number = sum(histogram)
     total = sum(value * count for value, count in enumerate(histogram))
     squares = sum(value * value * count for value, count in enumerate(histogram))

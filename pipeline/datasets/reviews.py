@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.config.data import FileSum
+from pipeline.config.data import FileSum, ReviewsData, of_kind
 from pipeline.config.schema import Config
 from pipeline.datasets.texts import Corpus, describe, prepared
 from pipeline.project.errors import DataError
@@ -21,8 +21,9 @@ AGAIN = f"Type: {RAW_AGAIN}"
 
 def prepare(raw: Path, config: Config, fold: Fold | None = None) -> Prepared:
     """Positive is a mean rating above 0, negative one below; the few at 0 are neither and left out."""
-    settings = config.data.prepare
-    corpus, neutral = read(raw / FILE, config.data.source.files)
+    data = of_kind(config.data, ReviewsData)
+    settings = data.prepare
+    corpus, neutral = read(raw / FILE, data.source.files)
     encoder = describe(raw, "classification", LABELS, "text", settings.max_length)
     done = prepared(corpus, encoder, (settings.validation, settings.test), settings.max_quarantined, raw, fold)
     done.statistics["neutral"] = neutral

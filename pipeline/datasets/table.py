@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipeline.config.data import PrepareTable, TableData
+from pipeline.config.data import PrepareTable, TableData, of_kind
 from pipeline.config.schema import Config
 from pipeline.kinds.table.encoder import inputs
 from pipeline.kinds.table.frames import named
@@ -28,9 +28,10 @@ SIDES = {"train": TRAIN, "val": VAL, "test": TEST}
 
 def prepare(raw: Path, config: Config, fold: Fold | None = None) -> Prepared:
     """Rows that can't be used are quarantined under train; those that the settings drop are counted in statistics."""
-    settings = config.data.prepare
+    data = of_kind(config.data, TableData)
+    settings = data.prepare
     scratch = Path(tempfile.mkdtemp(dir=paths.scratch()))
-    table = opened(raw, config.data, scratch)
+    table = opened(raw, data, scratch)
     parsed = parse(table, settings, scratch)
     if not parsed.rows:
         raise DataError(f"{table.path} has no rows below its header; give a table with a row for each example")
@@ -53,8 +54,8 @@ def prepare(raw: Path, config: Config, fold: Fold | None = None) -> Prepared:
     test = splits["test"]
     splits["test"] = Split(test.inputs, test.targets, test.rows, [], slices(parsed, settings, statistics, test.rows))
     about = {"rows": parsed.rows, "dropped": dropped, "equal": equal_rows(parsed, kept, sides), "columns": statistics}
-    raw = table.frame.select(name for name, dtype in table.schema.items() if is_plain(dtype))
-    files = held_out.write(raw, test.rows, scratch)
+    plain = table.frame.select(name for name, dtype in table.schema.items() if is_plain(dtype))
+    files = held_out.write(plain, test.rows, scratch)
     return Prepared(splits, encoder, about, examples(parsed, encoder, test.rows), files, dropped=dropped)
 
 
@@ -138,7 +139,7 @@ def encoder_of(
 ) -> dict[str, Any]:
     """`targets` are train's."""
     width = sum(1 if column["type"] == "category" else len(column["parts"]) + column["flag"] for column in columns)
-    encoder = {
+    encoder: dict[str, Any] = {
         "kind": "table",
         "task": settings.task,
         "shape": [width],

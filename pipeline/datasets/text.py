@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from pipeline.config.data import PrepareText, TextData
+from pipeline.config.data import PrepareText, TextData, of_kind
 from pipeline.config.schema import Config
 from pipeline.datasets.texts import Corpus, describe, prepared
 from pipeline.kinds.table import cells
@@ -29,8 +29,9 @@ NEEDED = {"text": "a text", "target": "a class", "group": "a group", "time": "a 
 
 def prepare(raw: Path, config: Config, fold: Fold | None = None) -> Prepared:
     """Rows without a text, a target, a group or a time are set apart, as are classes of fewer than 3 rows."""
-    settings = config.data.prepare
-    corpus, blank = usable(raw, config.data)
+    data = of_kind(config.data, TextData)
+    settings = data.prepare
+    corpus, blank = usable(raw, data)
     encoder = describe(raw, settings.task, corpus.labels, settings.text, settings.max_length)
     shares = (settings.split.validation, settings.split.test)
     done = prepared(corpus, encoder, shares, settings.max_quarantined, raw, fold)
@@ -58,8 +59,8 @@ def opened(raw: Path, data: TextData) -> Table:
 def columns_of(table: Table, settings: PrepareText) -> dict[str, str]:
     """Role → column, of those that are set."""
     split = settings.split
-    given = {"text": settings.text, "target": settings.target, "group": split.group, "time": split.time}
-    given = {role: column for role, column in given.items() if column is not None}
+    roles = {"text": settings.text, "target": settings.target, "group": split.group, "time": split.time}
+    given = {role: column for role, column in roles.items() if column is not None}
     for role, column in given.items():
         key = f"split.{role}" if role in ("group", "time") else role
         named(table.names, [column], f"data.prepare.{key} can't be found: {table.path} has")

@@ -10,9 +10,10 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO, Literal, Protocol, cast
 from uuid import uuid4
 
 from pipeline.project.errors import DataError
@@ -23,15 +24,24 @@ HARMLESS = 1 << 20  # bytes, however small they were packed
 MOST_MEMBERS = 100_000
 PADDING = 1 << 16  # bytes; a tar ends with zeros, which pack to nothing
 UNREADABLE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
-UNPACKERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}  # of a tar, by its first bytes
+
+
+class Readable(Protocol):
+    def read(self, size: int = ..., /) -> bytes: ...
+    def readline(self, size: int = ..., /) -> bytes: ...
+
 
 Take = Callable[[Collection[str]], Mapping[str, Path]]
+Open = Callable[[Path, Literal["rb"]], AbstractContextManager[Readable]]
+
+# Of a tar, by its first bytes
+UNPACKERS: dict[bytes, Open] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 
 
 class Capped:
     """A stream that refuses to give more than `most` bytes, whatever its file unpacks to."""
 
-    def __init__(self, file: BinaryIO, most: int):
+    def __init__(self, file: Readable, most: int):
         self.file, self.most, self.left = file, most, most
 
     def read(self, size: int = -1) -> bytes:
@@ -68,7 +78,7 @@ def locate(paths: Collection[str], take: Take, folder: Path) -> dict[str, Path]:
         if "" in inners:
             found[outer] = files[outer]
         if deeper := inners - {""}:
-            within = locate(deeper, lambda names, archive=files[outer]: extract(archive, names, folder), folder)
+            within = locate(deeper, partial(extract, files[outer], folder=folder), folder)
             found |= {f"{outer}!{inner}": file for inner, file in within.items()}
     return found
 
@@ -109,7 +119,8 @@ def from_tar(path: Path, targets: Mapping[str, Path]) -> None:
     with tar(path) as archive:
         for info in archive:
             if target := targets.get(plain(info.name)):
-                with archive.extractfile(info) as packed, target.open("wb") as file:
+                packed = cast("IO[bytes]", archive.extractfile(info))  # None only of a folder
+                with packed, target.open("wb") as file:
                     shutil.copyfileobj(packed, file)
 
 
@@ -118,10 +129,12 @@ def tar(path: Path) -> Iterator[tarfile.TarFile]:
     """A tar, packed or not, read from front to end, whose headers and members together can't be a bomb."""
     with path.open("rb") as file:
         first = file.read(6)
-    unpack = next((unpack for magic, unpack in UNPACKERS.items() if first.startswith(magic)), open)
+    unpack: Open = next((unpack for magic, unpack in UNPACKERS.items() if first.startswith(magic)), open)
     most = min(MOST_BYTES, MOST_RATIO * path.stat().st_size + PADDING)
-    with unpack(path, "rb") as stream, tarfile.open(fileobj=Whole(stream, most), mode="r|") as archive:
-        yield archive
+    with unpack(path, "rb") as stream:
+        whole = cast("IO[bytes]", Whole(stream, most))  # a tar of mode r| is read, and asked for nothing else of a file
+        with tarfile.open(fileobj=whole, mode="r|") as archive:
+            yield archive
 
 
 def plain(name: str) -> str:

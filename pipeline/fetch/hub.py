@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import cast
 
 from pipeline.fetch.web import PATIENCE
 from pipeline.project.errors import DataError
@@ -36,9 +37,11 @@ def snapshot(name: str) -> Path:
         from huggingface_hub.errors import HfHubHTTPError
     except ImportError:
         raise DataError(f"{name} is fetched with huggingface_hub. Type: pip install huggingface_hub") from None
+    bases = cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__)  # its HTTP library's own errors are one
+    failures: tuple[type[Exception], ...] = (OSError, ValueError, *bases)
     try:
         folder = huggingface_hub.snapshot_download(name, allow_patterns=list(FILES), etag_timeout=PATIENCE)
-    except (OSError, ValueError, *HfHubHTTPError.__bases__) as error:  # its HTTP library's own errors are a base
+    except failures as error:
         reason = redact(str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)
         raise DataError(
             f"Hugging Face does not give {name}: {reason}\n"

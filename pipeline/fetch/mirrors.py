@@ -139,6 +139,7 @@ def part_of(name: str, url: str, sums: list[FileSum]) -> Path:
 
 def downloaded(url: str, name: str, part: Path, most: int, use: Callable[[], None]) -> None:
     """Fetches `part` until `use` finds it right; DataError when it never does."""
+    problem: DataError
     for attempt in range(1, ATTEMPTS + 1):
         try:
             web.extend(part, url, most)

@@ -54,7 +54,7 @@ def installed(package: str, paths: Collection[str]) -> dict[str, Path]:
         distribution = metadata.distribution(package)
     except metadata.PackageNotFoundError:
         raise DataError(f"{package} is not installed in this environment. Type: pip install {package}") from None
-    found = {path: Path(distribution.locate_file(path)) for path in paths}
+    found = {path: Path(str(distribution.locate_file(path))) for path in paths}
     for path, file in found.items():
         if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or not file.is_file():
             raise DataError(f"{package} {distribution.version}, as it is installed here, has no file {path}")

@@ -30,7 +30,7 @@ def fetch(source: Source, folder: Path) -> None:
     """Brings every file of `source` into `folder`, verified; DataError, with each mirror's reason, when none can."""
     folder.mkdir(parents=True, exist_ok=True)
     missing = {name: wanted for name, wanted in source.files.items() if not present(folder / name, wanted)}
-    failures = []
+    failures: list[str] = []
     for mirror in source.mirrors:
         if not missing:
             break

@@ -1,12 +1,12 @@
 """Arrays out of a pickle that nobody vouches for: a pickle is a program, and this runs none of it but NumPy's part."""
 
 import pickle
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy._core.multiarray import _reconstruct
 
-from pipeline.fetch.archives import Capped
+from pipeline.fetch.archives import Capped, Readable
 from pipeline.project.errors import DataError
 
 ADMITTED = {
@@ -28,7 +28,7 @@ class ArrayUnpickler(pickle.Unpickler):
         return ADMITTED[module, name]
 
 
-def load(file: BinaryIO, most: int) -> Any:
+def load(file: Readable, most: int) -> Any:
     """What the pickle in `file` holds: arrays, numbers, text and collections of them; DataError on anything else."""
     # "bytes", since an array pickled by Python 2 is a str there: its buffer is used as it is, and copied by "latin1"
     unpickler = ArrayUnpickler(Capped(file, most), encoding="bytes")

@@ -54,7 +54,7 @@ def infer(
     form, notes = look(path, header)
     with tempfile.TemporaryDirectory(prefix="ratchet-") as scratch:
         table = open_table(path, form, Path(scratch))
-        require_target(path, table, target)
+        target = require_target(path, table, target)
         by_name = {one.name: one for one in profile(table, marks)}
         plain = by_name.pop(target)
         wanted, target_marks = targets.with_classes(table, plain, marks)
@@ -93,9 +93,9 @@ def infer(
     )
 
 
-def require_target(path: Path, table: Table, target: str | None) -> None:
+def require_target(path: Path, table: Table, target: str | None) -> str:
     if target in table.names:
-        return
+        return target
     given = "no target was given" if target is None else f"{path} has no column {target!r}"
     if len(table.names) == 1 and table.format.name == "csv":
         given += ": its lines were not cut, since no comma, semicolon, tab, bar or blanks do so alike"
@@ -109,7 +109,7 @@ def longest_text(columns: list[Found], by_name: dict[str, Profile], kind: str | 
     texts = {one.name: by_name[one.name].bytes for one in columns if one.reason.startswith(FREE_TEXT)}
     if kind == "text" and not texts:
         texts = {one.name: one.bytes for one in by_name.values() if one.dtype == pl.String}
-    return max(texts, key=texts.get, default=None)
+    return max(texts, key=texts.__getitem__, default=None)
 
 
 def words_for_missing(pairs: list[tuple[Found, Profile]], marks: Sequence[str]) -> list[str]:

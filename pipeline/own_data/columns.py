@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import cast
 
 import polars as pl
 
@@ -82,7 +83,7 @@ def repeated(one: Profile) -> list[tuple[str, int]]:
 
 def label(one: Profile, first: bool) -> str | None:
     """Why whole numbers are no measure: they number the rows, or what the rows are of."""
-    if one.whole < one.numbers or one.given < 10:
+    if one.low is None or one.high is None or one.whole < one.numbers or one.given < 10:
         return None
     in_a_row = one.high - one.low + 1 <= one.given / MOSTLY and not (YEARS[0] <= one.low and one.high <= YEARS[1])
     in_a_row = in_a_row and (one.rising or not UNNAMED.search(one.name))
@@ -111,7 +112,7 @@ def of_compact_dates(one: Profile) -> tuple[str, str] | None:
     """20240131 in every cell."""
     if one.dtype != pl.String or one.whole < max(one.given, 1) or one.distinct < 2:
         return None
-    if not 19000101 <= one.low <= one.high <= 21001231:
+    if one.low is None or one.high is None or not 19000101 <= one.low <= one.high <= 21001231:
         return None
     dates = form_of(one.head.head(LOOK))
     return ("date", f"written as {dates.shown}") if dates.form == COMPACT and dates.share == 1 else None
@@ -135,7 +136,7 @@ def of_words(one: Profile) -> tuple[str, str]:
     if one.bytes >= LONG and (one.all_different or one.distinct > one.given / 2):
         return "ignore", f"{FREE_TEXT}: long and mostly different"
     units = one.dtype == pl.String and (one.all_different or one.distinct > CLASSES)
-    if units and (one.head.drop_nulls().str.contains(UNIT).mean() or 0) > MOSTLY:
+    if units and (cast("float | None", one.head.drop_nulls().str.contains(UNIT).mean()) or 0) > MOSTLY:  # of booleans
         use = "ignore" if one.all_different else "category"
         return use, f"numbers with a unit, such as {one.example!r}: write them without, to use them as numbers"
     if one.all_different and not among:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.config.data import TableData, TextData
 from pipeline.config.schema import Config
 from pipeline.datasets import table, text
 from pipeline.project import paths
@@ -40,13 +41,15 @@ class Account:
 
 def rehearse(path: Path, config: Config) -> Account:
     """DataError for what preprocess would refuse; but for rows that can be set apart, which are counted."""
-    prepare = config.data.prepare.model_copy(update={"max_quarantined": ALL})
-    config = config.model_copy(update={"data": config.data.model_copy(update={"prepare": prepare})})
+    data: TextData | TableData
+    data = config.data_of(TextData) if config.data.kind == "text" else config.data_of(TableData)
+    prepare = data.prepare.model_copy(update={"max_quarantined": ALL})
+    config = config.model_copy(update={"data": data.model_copy(update={"prepare": prepare})})
     try:
         raw = Path(tempfile.mkdtemp(dir=paths.scratch()))
-        (name,) = config.data.source.files
+        (name,) = data.source.files
         (raw / name).symlink_to(path.resolve())
-        found = of_texts(raw, config) if config.data.kind == "text" else of_table(raw, config)
+        found = of_texts(raw, config) if data.kind == "text" else of_table(raw, config)
     finally:
         preparing.clear_scratch()
     if len(found.unusable) > HALF * found.counts["in"]:
@@ -65,9 +68,10 @@ def of_table(raw: Path, config: Config) -> Account:
 
 def of_texts(raw: Path, config: Config) -> Account:
     """Up to the split; the encoder is fetched later."""
-    settings = config.data.prepare
-    corpus, blank = text.usable(raw, config.data)
-    assign(corpus.targets, settings.split.validation, settings.split.test, corpus.groups, corpus.times)
+    data = config.data_of(TextData)
+    split = data.prepare.split
+    corpus, blank = text.usable(raw, data)
+    assign(corpus.targets, split.validation, split.test, corpus.groups, corpus.times)
     kept, bad = len(corpus.texts), len(corpus.unusable)
     counts = {"in": kept + bad + blank, "kept": kept, "quarantined": bad}
     return Account(counts | ({"dropped": {"blank": blank}} if blank else {}), corpus.unusable, {"rows": 0, "apart": 0})

@@ -52,7 +52,8 @@ def of_images(path: Path, name: str) -> Proposal:
     names = sorted(files, key=lambda file: Path(file))  # as preprocess numbers them
     headers = look(path, names)
     defaults = yaml.safe_load((paths.CONF / "data/images.yaml").read_text(encoding="utf-8"))["prepare"]
-    prepare = {"size": size_of(headers.values()), "channels": 1 if all(one.grey for one in headers.values()) else 3}
+    channels = 1 if all(one.grey for one in headers.values()) else 3
+    prepare: dict[str, Any] = {"size": size_of(headers.values()), "channels": channels}
     encoder = {"shape": [prepare["channels"], *prepare["size"]], "background": defaults["background"]}
     decoded = within_budget(headers)
     found = find_usable(names, keys(path, names, files, headers, decoded, encoder))
@@ -130,7 +131,7 @@ def keys(
         if summed not in known:
             if row in decoded:
                 pixels = picture.read(path / names[row], encoder)
-                known[summed] = hashlib.blake2b(np.ascontiguousarray(pixels), digest_size=16).digest()
+                known[summed] = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
             else:
                 if row not in headers and len(names) <= LOOKED_AT:
                     with picture.opened(path / names[row]):
@@ -156,7 +157,7 @@ def refuse_too_few(path: Path, found: Usable, names: Sequence[str]) -> None:
 
 def share_unusable(found: Usable, names: Sequence[str], decoded: set[int], whole: bool) -> float:
     """Of all files; where not all were decoded, as many more as among those that were, and one in a hundred."""
-    bad = len(found.unusable)
+    bad: float = len(found.unusable)
     if not whole:
         torn = sum(one.row in decoded and one.kind == UNREADABLE for one in found.unusable)
         bad += torn / max(1, len(decoded)) * (len(names) - len(decoded)) + len(names) / 100

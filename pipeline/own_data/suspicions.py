@@ -76,7 +76,7 @@ def outliers(columns: list[tuple[Found, Profile]]) -> list[str]:
     """A note for each column whose least or greatest number lies far outside the others, such as -999."""
     said = []
     for found, one in columns:
-        if found.type != "number" or one.low is None:
+        if found.type != "number" or one.low is None or one.high is None:
             continue
         numbers = one.first.to_numpy()
         numbers = numbers[np.isfinite(numbers)]

@@ -95,7 +95,7 @@ def raw_name(path: Path) -> str:
     """The file's name in data/raw: its own, or where that has odd characters, one that any file system takes."""
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", path.name):
         return path.name
-    return "data" + re.search(r"(\.[A-Za-z0-9]{1,10}){0,2}$", path.name)[0].lower()
+    return "data" + next(re.finditer(r"(\.[A-Za-z0-9]{1,10}){0,2}$", path.name))[0].lower()
 
 
 def of_task(task: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import polars as pl
 
@@ -83,7 +84,10 @@ def refuse_too_many(one: Profile, path: Path, numeric: bool) -> None:
 def leading_share(one: Profile) -> float:
     """Of the most frequent class, in the first rows."""
     given = one.head.drop_nulls()
-    return float(given.rename("value").value_counts(name="rows")["rows"].max()) / len(given) if len(given) else 0.0
+    if not len(given):
+        return 0.0
+    counts = given.rename("value").value_counts(name="rows")["rows"]
+    return float(cast("int", counts.max())) / len(given)  # a count
 
 
 def doubts(one: Profile, found: Found, met: Mapping[str, int], marks: Sequence[str]) -> list[str]:

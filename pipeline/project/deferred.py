@@ -12,7 +12,7 @@ from contextlib import suppress
 from importlib.machinery import ModuleSpec, PathFinder
 from threading import RLock
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 FIRST = "torchmetrics.utilities"  # its other modules can be imported in any order only after this one
 # The names that are answered without the whole package, and the modules that hold them
@@ -43,27 +43,28 @@ class Deferred(ModuleType):
 
 def run(package: ModuleType) -> None:
     package.__class__ = ModuleType
-    package.__spec__.loader.exec_module(package)
+    spec: Any = package.__spec__  # of an imported package, which has one with its loader
+    spec.loader.exec_module(package)
 
 
 class Finder:  # of meta paths, and loader; importlib.abc would take a tenth of `ratchet runs`
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name not in HOMES or (spec := PathFinder.find_spec(name, path, target)) is None:
             return None
-        spec.loader_state, spec.loader = spec.loader, self
+        spec.loader_state, spec.loader = spec.loader, self  # type: ignore[assignment]  # in all but importlib.abc
         return spec
 
     def create_module(self, spec: ModuleSpec) -> None:
         """An ordinary module: the import system looks at its attributes while it fills them in."""
 
     def exec_module(self, module: ModuleType) -> None:
-        spec = module.__spec__
+        spec = cast("ModuleSpec", module.__spec__)  # the import system has set it
         module.__loader__ = spec.loader = spec.loader_state  # the package's own
         module.__class__ = Deferred
         if spec.name == "torchmetrics":
             import logging
 
-            module._logger = logging.getLogger(spec.name)  # FIRST asks the package for it
+            module._logger = logging.getLogger(spec.name)  # type: ignore[attr-defined]  # FIRST asks for it
             try:
                 importlib.import_module(FIRST)
             except ImportError:  # of another version, whose modules lean on each other otherwise

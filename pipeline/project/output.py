@@ -5,6 +5,10 @@ import io
 import os
 import select
 import sys
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 
 class Stream(io.FileIO):
@@ -12,14 +16,14 @@ class Stream(io.FileIO):
 
     lost: OSError | None = None
 
-    def write(self, content: bytes | memoryview) -> int:
+    def write(self, content: "Buffer", /) -> int:
         try:
             while (written := super().write(content)) is None:  # a full pipe that does not wait by itself
                 select.select([], [self], [])
             return written
         except OSError as error:
             self.lost = self.lost or error
-            return len(content)
+            return memoryview(content).nbytes
 
 
 def restart_in_utf8() -> None:
@@ -48,5 +52,5 @@ def survive() -> None:
 def lost() -> str | None:
     """Why standard output took not all; a reader that has seen enough (`| head`) is no loss."""
     sys.stdout.flush()
-    error = sys.stdout.buffer.raw.lost
+    error = cast("io.BufferedWriter[Stream]", sys.stdout.buffer).raw.lost  # survive() made it
     return None if error is None or error.errno == errno.EPIPE else error.strerror

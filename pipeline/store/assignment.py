@@ -3,12 +3,15 @@
 Everything is a pure function of the order of the rows; no random generator whose stream may change is asked.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipeline.project.errors import DataError
 from pipeline.store.splits import Fold
+
+Groups = np.ndarray | Sequence[str]
 
 TRAIN, VAL, TEST, NONE = 0, 1, 2, -1
 ATTEMPTS = 10  # shuffles of groups, until each split has a row of each class and about its share of them
@@ -35,7 +38,7 @@ def assign(
     targets: np.ndarray | None,
     validation: float,
     test: float,
-    groups: np.ndarray | None = None,
+    groups: Groups | None = None,
     times: np.ndarray | None = None,
     fold: Fold | None = None,
 ) -> np.ndarray:
@@ -49,18 +52,17 @@ def assign(
     """
     classes = targets if targets is not None and targets.dtype.kind in "iu" else None
     rows = len(next(one for one in (targets, groups, times) if one is not None))
-    best, least = None, np.inf
+    least = np.inf
     for attempt in range(ATTEMPTS if groups is not None and times is None else 1):
         units = by_time(groups, times) if times is not None else shuffled(rows, classes, groups, attempt)
         refuse_too_few(units, groups, times, fold)
         dealt = cut(units, validation, test)
         badness = far_off(units.sides_of_rows(dealt), classes, validation, test)
         if badness < least:
-            best, least = (units, dealt), badness
+            best, sides, least = units, dealt, badness
         if badness <= NEAR:
             break
-    units, dealt = best
-    return units.sides_of_rows(dealt if fold is None else refold(units, dealt, fold, times is not None))
+    return best.sides_of_rows(sides if fold is None else refold(best, sides, fold, times is not None))
 
 
 def far_off(sides: np.ndarray, classes: np.ndarray | None, validation: float, test: float) -> float:
@@ -69,7 +71,7 @@ def far_off(sides: np.ndarray, classes: np.ndarray | None, validation: float, te
     return far + (classes is not None and not complete(sides, classes))
 
 
-def shuffled(rows: int, classes: np.ndarray | None, groups: np.ndarray | None, attempt: int) -> Units:
+def shuffled(rows: int, classes: np.ndarray | None, groups: Groups | None, attempt: int) -> Units:
     """Rows or groups in a fixed order that looks random, class after class."""
     if groups is None:
         of_row, weight, stratum = None, np.ones(rows, np.int64), classes
@@ -86,7 +88,8 @@ def shuffled(rows: int, classes: np.ndarray | None, groups: np.ndarray | None, a
 def mixed(number: int, seed: int) -> np.ndarray:
     """(number,) uint64 that look random: SplitMix64 of 0, 1, … (Steele, Lea and Flood, 2014)."""
     with np.errstate(over="ignore"):
-        mix = (np.arange(1, number + 1, dtype=np.uint64) + (np.uint64(seed) << 32)) * np.uint64(0x9E3779B97F4A7C15)
+        mix: np.ndarray = np.arange(1, number + 1, dtype=np.uint64) + (np.uint64(seed) << 32)
+        mix = mix * np.uint64(0x9E3779B97F4A7C15)
         mix = (mix ^ (mix >> 30)) * np.uint64(0xBF58476D1CE4E5B9)
         mix = (mix ^ (mix >> 27)) * np.uint64(0x94D049BB133111EB)
     return mix ^ (mix >> 31)
@@ -105,7 +108,7 @@ def leading_class(of_row: np.ndarray, classes: np.ndarray, groups: int) -> np.nd
     return leading if np.bincount(leading, minlength=highest).min() >= 3 else np.zeros(groups, np.int64)
 
 
-def by_time(groups: np.ndarray | None, times: np.ndarray) -> Units:
+def by_time(groups: Groups | None, times: np.ndarray) -> Units:
     """Points of time, or groups by their latest, from the last to the first."""
     if groups is None:
         of_row, weight = np.unique(times, return_inverse=True, return_counts=True)[1:]
@@ -118,7 +121,7 @@ def by_time(groups: np.ndarray | None, times: np.ndarray) -> Units:
     return Units(of_row, order, np.zeros(len(order), np.int64), weight[order])
 
 
-def refuse_too_few(units: Units, groups: np.ndarray | None, times: np.ndarray | None, fold: Fold | None) -> None:
+def refuse_too_few(units: Units, groups: Groups | None, times: np.ndarray | None, fold: Fold | None) -> None:
     what = "groups" if groups is not None else "points of time" if times is not None else "rows"
     needed = 3 if fold is None else fold.number + 2
     if len(units.order) < needed:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -63,7 +63,12 @@ def held_back(folder: Path = paths.PROCESSED) -> HeldOut | None:
 
 def records(encoder: dict[str, Any], inputs: np.ndarray, spec: Mapping[str, Any], folder: Path) -> Any:
     told = of(encoder).held_out(encoder, inputs)
-    return pl.read_parquet(processed.file(NAME, spec, folder)) if told is None else told
+    return raw_records(spec, folder) if told is None else told
+
+
+def raw_records(spec: Mapping[str, Any], folder: Path) -> pl.DataFrame:
+    """Of a kind whose records can't be read back from the split: preprocess leaves a file of them."""
+    return pl.read_parquet(cast("Path", processed.file(NAME, spec, folder)))
 
 
 def write(frame: pl.LazyFrame, rows: np.ndarray, folder: Path) -> dict[str, Path]:
@@ -92,5 +97,5 @@ def texts(
     if (path := processed.file(TRAIN, spec, folder)) is None:
         return None
     train = pl.read_parquet(path)
-    tests = pl.read_parquet(processed.file(NAME, spec, folder))[encoder["column"]].to_list()
+    tests = raw_records(spec, folder)[encoder["column"]].to_list()
     return dict(zip(train[ROW].to_list(), train["text"].to_list(), strict=True)), tests

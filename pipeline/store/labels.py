@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -23,7 +23,7 @@ from pipeline.tasks import task as tasks
 
 FILE = paths.FEEDBACK / "labels.parquet"
 HELD_BACK = "held_back.parquet"  # of data/processed: record and label, as they stand in FILE
-COLUMNS = {
+COLUMNS: dict[str, pl.DataType | pl.datatypes.DataTypeClass] = {
     "number": pl.Int64,  # in the feedback store, in the order in which labels were given
     "prediction": pl.String,
     "time": pl.Datetime("ms", "UTC"),  # of the label
@@ -145,6 +145,7 @@ def appended(array: np.ndarray, more: np.ndarray) -> np.ndarray:
     """A mapped array may not fit in memory: its file grows."""
     if not isinstance(array, np.memmap):
         return np.concatenate([array, more])
-    with open(array.filename, "ab") as file:
+    path = cast("str", array.filename)  # what datasets map is a file
+    with open(path, "ab") as file:
         file.write(np.ascontiguousarray(more, array.dtype).tobytes())
-    return np.memmap(array.filename, array.dtype, "r", shape=(len(array) + len(more), *array.shape[1:]))
+    return np.memmap(path, array.dtype, "r", shape=(len(array) + len(more), *array.shape[1:]))

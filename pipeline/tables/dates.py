@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import cast
 
 import polars as pl
 
@@ -89,7 +90,8 @@ def judged(texts: pl.Series, found: list[str], choices: tuple[str, ...]) -> Date
 def read_by(texts: pl.Series, found: list[str]) -> tuple[str | list[str] | None, float]:
     """The forms as the encoder keeps them, and the share of the cells that they and ISO's read."""
     form = found[0] if len(found) == 1 else found or None
-    return form, float((~cells.moment(texts, form).is_nan()).mean() or 0.0)
+    share = cast("float | None", (~cells.moment(texts, form).is_nan()).mean())  # of booleans
+    return form, float(share or 0.0)
 
 
 def alternatives(texts: pl.Series) -> list[list[str]]:

@@ -77,7 +77,8 @@ def read_records(lines: Iterable[str], shape: Shape, first: int = 1) -> Iterator
 
 def rest_of(text: str, waiting: deque[str], source: Iterator[str]) -> list[str]:
     """The lines up to the one that ends a quoted field which begins in `text`."""
-    more, open_quote = [], bool(text.count('"') % 2)
+    more: list[str] = []
+    open_quote = bool(text.count('"') % 2)
     while open_quote and len(more) < LONGEST:
         line = waiting.popleft() if waiting else next(source, None)
         if line is None:

@@ -91,7 +91,7 @@ def category(values: pl.Series, settings: PrepareTable) -> tuple[Description, De
     counts = values.drop_nulls().rename("value").value_counts(name="rows")
     kept = counts.sort(["rows", "value"], descending=[True, False]).head(settings.max_categories)
     known = kept["value"].to_list() + ([None] if values.null_count() else [])
-    rare = int(counts["rows"].sum() - kept["rows"].sum())
+    rare = int(counts["rows"].sum()) - int(kept["rows"].sum())
     return {"values": known}, {"values": len(counts), "rare_rows": rare}
 
 

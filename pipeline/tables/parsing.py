@@ -98,7 +98,7 @@ def as_json(record: dict[str, Any]) -> bytes:
 
 def parse(table: Table, settings: PrepareTable, folder: Path) -> Parsed:
     schema = table.schema
-    read = {column.name: column.type for column in settings.columns if column.type != "ignore"}
+    read: dict[str, str] = {column.name: column.type for column in settings.columns if column.type != "ignore"}
     read |= {name: "category" for name in settings.slices if name not in read}
     refuse_nested(schema, [*read, settings.target])
     dates = forms(table, {column.name: column.format for column in settings.columns if column.type == "date"})
@@ -107,7 +107,7 @@ def parse(table: Table, settings: PrepareTable, folder: Path) -> Parsed:
     ways = {name: (kind, written.get(name)) for name, kind in read.items()}
     used = [column.name for column in settings.columns if column.type != "ignore"]
     columns = roles(table, settings, dates)
-    checks = checks_of(settings, [*columns, *read], read)
+    checks = checks_of(settings, read)
     wrong = pl.coalesce(pl.when(check.fails).then(pl.lit(place, pl.Int16)) for place, check in enumerate(checks))
     columns[HASH] = pl.sum_horizontal(
         pl.col(name).hash(place) for place, name in enumerate(table.names) if not schema[name].is_nested()
@@ -151,15 +151,14 @@ def roles(table: Table, settings: PrepareTable, dates: dict[str, str | list[str]
         group = reading(split.group, "category", None, marks)
         found[GROUP] = pl.when(group.is_not_null()).then(group.hash(0))
     if split.time is not None:
-        kind, form = kind_of_time(table, settings, dates)
+        kind, form = kind_of_time(split.time, table, settings, dates)
         found[TIME] = reading(split.time, kind, form, marks)
     return found
 
 
 def kind_of_time(
-    table: Table, settings: PrepareTable, dates: dict[str, str | list[str] | None]
+    name: str, table: Table, settings: PrepareTable, dates: dict[str, str | list[str] | None]
 ) -> tuple[str, str | list[str] | None]:
-    name = settings.split.time
     column = next((column for column in settings.columns if column.name == name), None)
     if column is not None and column.type in ("number", "date"):
         return column.type, column.format if column.type == "number" else dates.get(name)
@@ -177,7 +176,7 @@ def head(table: Table, name: str) -> pl.Series:
 
 def forms(table: Table, wanted: dict[str, str | None]) -> dict[str, str | list[str] | None]:
     """The forms of each column of dates; DataError where day and month can't be told apart, or where they are none."""
-    found = {}
+    found: dict[str, str | list[str] | None] = {}
     with explained(table):
         first = table.frame.select(list(wanted)).head(LOOK).collect()
     for name, form in wanted.items():
@@ -195,21 +194,21 @@ def forms(table: Table, wanted: dict[str, str | None]) -> dict[str, str | list[s
     return found
 
 
-def checks_of(settings: PrepareTable, columns: Sequence[str], kinds: dict[str, str]) -> list[Check]:
+def checks_of(settings: PrepareTable, kinds: dict[str, str]) -> list[Check]:
     """In the order in which they are tried; a row fails by the first."""
-    target, marks = pl.col(TARGET), settings.missing_marks
+    target, split, marks = pl.col(TARGET), settings.split, settings.missing_marks
     ragged = Check(pl.col(RAGGED).is_not_null(), RAGGED, "")
     if tasks.by_name(settings.task).numeric:
         bad = target.is_null() | target.is_nan() | (target.abs() > LARGEST)
         checks = [Check(bad, settings.target, NEEDED["number"], settings.target_marks)]
     else:
         checks = [Check(target.is_null(), settings.target, "a class", settings.target_marks)]
-    if GROUP in columns:
+    if split.group is not None:
         needed = "a group, by data.prepare.split.group"
-        checks.append(Check(pl.col(GROUP).is_null(), settings.split.group, needed, marks))
-    if TIME in columns:
+        checks.append(Check(pl.col(GROUP).is_null(), split.group, needed, marks))
+    if split.time is not None:
         needed = "a number or date, by data.prepare.split.time"
-        checks.append(Check(pl.col(TIME).is_null() | pl.col(TIME).is_nan(), settings.split.time, needed, marks))
+        checks.append(Check(pl.col(TIME).is_null() | pl.col(TIME).is_nan(), split.time, needed, marks))
     checks += [Check(pl.col(name).is_nan(), name, NEEDED[kind]) for name, kind in kinds.items() if kind in NEEDED]
     return [ragged, *checks]
 

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -103,7 +103,10 @@ def may_be_formed(found: Mapping[str, Any]) -> bool:
         thousands = np.abs(first) < 1000
         thousands &= np.abs(first * 1000 - np.rint(first * 1000)) < TINY
         return bool((thousands | np.isnan(first)).all()) and numerals.may_be_thousands(found["head"].drop_nulls())
-    return found["given"] > 0 and (numerals.resemble(found["head"].drop_nulls()).mean() or 0.0) >= LIKELY
+    if not found["given"]:
+        return False
+    alike = cast("float | None", numerals.resemble(found["head"].drop_nulls()).mean())  # of booleans
+    return (alike or 0.0) >= LIKELY
 
 
 def forms_of(table: Table, names: list[str], marks: Sequence[str]) -> dict[str, tuple[str | None, str | None]]:
@@ -191,7 +194,7 @@ class Counts:
 
 def estimates(frame: pl.LazyFrame, names: list[str]) -> dict[str, int]:
     """Distinct values of each column, about; in flat memory."""
-    found = {}
+    found: dict[str, int] = {}
     for start in range(0, len(names), GROUP):
         columns = pl.col(names[start : start + GROUP]).drop_nulls().approx_n_unique()
         found |= frame.select(columns).collect().row(0, named=True)

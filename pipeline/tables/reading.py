@@ -102,7 +102,9 @@ def parquet(path: Path, file: Path, form: FileFormat) -> Table:
 
 
 def fields_of(
-    columns: Iterable[tuple[str, pl.DataType]], before: str = "", within: pl.Expr | None = None
+    columns: Iterable[tuple[str, pl.DataType | pl.datatypes.DataTypeClass]],
+    before: str = "",
+    within: pl.Expr | None = None,
 ) -> Iterator[tuple[str, pl.Expr]]:
     for name, dtype in columns:
         part = pl.col(name) if within is None else within.struct.field(name)
@@ -173,7 +175,8 @@ def lines_as(utf8: Path, shape: Shape, skip: int) -> Iterator[Record]:
 
 def json_lines(path: Path, form: FileFormat, utf8: Path, scratch: Path) -> Table:
     names: dict[str, None] = {}
-    nested, lists = False, set()
+    nested = False
+    lists: set[str] = set()
     for _, record in itertools.islice(json_records(path, utf8), HEAD):
         names.update(dict.fromkeys(record))
         nested = nested or any(isinstance(value, dict) and value for value in record.values())

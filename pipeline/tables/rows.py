@@ -28,11 +28,11 @@ def targets_of(parsed: Parsed, settings: PrepareTable) -> tuple[np.ndarray, list
     labels = sorted(set(counts["value"]) - rare)
     known = pl.Series(labels, dtype=pl.String)
     codes = values.replace_strict(known, pl.Series(range(len(labels)), dtype=pl.Int32), default=-1)
-    codes = codes.cast(pl.Int32).to_numpy()
+    targets = codes.cast(pl.Int32).to_numpy()
     if rare:
         parsed.checks.append(Check(pl.lit(False), settings.target, f"a class of {FEWEST} usable rows or more"))
-        wrong[(codes < 0) & (wrong < 0) & values.is_not_null().to_numpy()] = len(parsed.checks) - 1
-    return codes, labels, wrong
+        wrong[(targets < 0) & (wrong < 0) & values.is_not_null().to_numpy()] = len(parsed.checks) - 1
+    return targets, labels, wrong
 
 
 def refuse_single_class(parsed: Parsed, target: str, labels: list[str]) -> None:

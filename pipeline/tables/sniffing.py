@@ -7,7 +7,7 @@ import tempfile
 from collections import Counter
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.config.data import FileFormat
 from pipeline.kinds.table import cells
@@ -74,7 +74,7 @@ def look_at(path: Path, file: Path, scratch: Path, header: bool | None) -> tuple
     found: dict[str, Any] = {"separator": ",", "encoding": "utf-8", "header": True, "skip_lines": 0}
     if first.startswith(b"PAR1"):
         return FileFormat(name="parquet", **found), []
-    name = "csv"
+    name: Literal["csv", "excel"] = "csv"
     if is_workbook(file, first):
         name = "excel"
         write_sheet(file, scratch / "sheet.csv")
@@ -132,7 +132,7 @@ def refuse_no_text(path: Path, text: str) -> None:
         )
 
 
-def form_of_json(file: Path, text: str) -> str | None:
+def form_of_json(file: Path, text: str) -> Literal["jsonl", "json"] | None:
     """jsonl, json (one value), or None for what is no JSON."""
     by_name = file.suffix.lower() in (".jsonl", ".ndjson")
     begins = text.lstrip("\ufeff" + SPACE)
@@ -148,7 +148,7 @@ def form_of_json(file: Path, text: str) -> str | None:
     return "jsonl" if by_name or file.suffix.lower() == ".json" else None
 
 
-def one_object(value: dict[str, Any]) -> str:
+def one_object(value: dict[str, Any]) -> Literal["jsonl", "json"]:
     """A file of one line: a record, or columns, or what holds a list of records."""
     return "json" if any(isinstance(one, list | dict) for one in value.values()) else "jsonl"
 
