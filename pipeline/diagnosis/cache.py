@@ -104,13 +104,14 @@ def faults(stage: str, path: str, files: dict[Path, Kept], deep: bool) -> Iterat
 
 def copied(files: dict[Path, Kept], wanted: list[Path]) -> str | None:
     """Brings files from the project into the cache, if each is whole there: a stage that runs removes them first."""
-    copies = [files[file] for file in wanted]
-    if not all(one.copy is not None and one.copy.is_file() and md5_of(one.copy) == one.md5 for one in copies):
+    found = [(files[file].copy, files[file].md5) for file in wanted]
+    copies = [copy for copy, md5 in found if copy is not None and copy.is_file() and md5_of(copy) == md5]
+    if len(copies) < len(wanted):
         return None
     pairs = list(zip(copies, wanted, strict=True))[:SHOWN]
     folders = dict.fromkeys(file.parent for _, file in pairs if not file.parent.is_dir())
     typed = [f"mkdir -p {shlex.join(map(str, folders))}"] if folders else []
-    typed += [f"install -m 444 {quoted(one.copy)} {quoted(file)}" for one, file in pairs]
+    typed += [f"install -m 444 {quoted(copy)} {quoted(file)}" for copy, file in pairs]
     return " && ".join(typed) + ("   (and then for the others: ratchet doctor)" if len(wanted) > SHOWN else "")
 
 

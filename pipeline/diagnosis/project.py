@@ -25,9 +25,9 @@ def settle(look: Look) -> None:
 
 
 def settings(look: Look) -> Iterator[Finding]:
-    if look.config is None:
+    if look.mistake is not None:
         yield refused("settings", look.mistake, "ratchet compose   (when it is corrected)")
-    else:
+    elif look.config is not None:
         yield ok("settings", f"scenario {look.config.scenario}, config hash {look.config.hash[:12]}")
 
 

@@ -140,8 +140,8 @@ def champion(client: Any, name: str) -> Finding:
 def reason(error: BaseException) -> BaseException:
     """The system's own words where an error stands on them: Connection refused, Name or service not known."""
     root = error
-    while root.__cause__ or root.__context__:
-        root = root.__cause__ or root.__context__
+    while deeper := root.__cause__ or root.__context__:
+        root = deeper
     return root if isinstance(root, OSError) else error
 
 
