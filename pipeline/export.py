@@ -2,7 +2,8 @@
 
     model.onnx      the network
     encoder.json    how records become its inputs
-    example.py      which does it: python example.py records.json
+    encoding.py     which does that, and answers.py, which says what its outputs mean
+    example.py      both, with the network between: python example.py records.json
     records.json    two records, where examples are known
 
 It is written only if onnxruntime gives what torch gives, to 0.0001.
@@ -31,6 +32,7 @@ from pipeline.serving import watcher
 from pipeline.store import processed
 
 MODEL, ENCODER, EXAMPLE, RECORDS = "model.onnx", "encoder.json", "example.py", "records.json"
+PARTS = {"encoding.py", "answers.py"}
 TOLERANCE = 1e-4
 COUNTS = (1, 64)  # random records at once
 
@@ -54,11 +56,22 @@ def main(arguments: list[str]) -> None:
         write_model(bundle.network, samples[-1], bundle.encoder, temporary / MODEL)
         worst = largest_difference(bundle, temporary / MODEL, samples)
         write_json(temporary / ENCODER, bundle.encoder)
-        shutil.copyfile(Path(__file__).parent / "exported" / EXAMPLE, temporary / EXAMPLE)
+        for name, file in code(bundle.encoder).items():
+            shutil.copyfile(file, temporary / name)
         if records is not None:
             write_json(temporary / RECORDS, records)
     print(f"{title} → {folder / MODEL}: {(folder / MODEL).stat().st_size:,} bytes")
     print(f"largest difference to torch: {worst:.1e} in {sum(map(len, samples))} records; {TOLERANCE:g} is allowed")
+
+
+def code(encoder: dict[str, Any]) -> dict[str, Path]:
+    """The files that run without Ratchet, by the names that they have beside the network."""
+    package = Path(__file__).parent
+    return {
+        EXAMPLE: package / "exported" / EXAMPLE,
+        "encoding.py": package / "kinds" / encoder["kind"] / "exported.py",
+        "answers.py": package / "tasks" / "exported" / f"{encoder['task']}.py",
+    }
 
 
 def require_packages() -> None:
@@ -73,7 +86,9 @@ def require_packages() -> None:
 def require_own(folder: Path) -> None:
     """DataError for a folder that holds anything but an earlier export."""
     names = {one.name for one in folder.iterdir()} if folder.is_dir() else set()
-    if (names and not {MODEL, ENCODER, EXAMPLE} <= names <= {MODEL, ENCODER, EXAMPLE, RECORDS}) or folder.is_file():
+    names -= {"__pycache__"}  # of an example that was run
+    needed = {MODEL, ENCODER, EXAMPLE}  # an earlier Ratchet wrote no more, and records
+    if (names and not needed <= names <= {*needed, *PARTS, RECORDS}) or folder.is_file():
         raise DataError(f"{folder} is no earlier export, so it is not replaced; name another folder with --to")
     require_writable(folder.parent)
 

@@ -7,8 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.exported import example
-from pipeline.kinds.table import cells
+from pipeline.kinds.table import cells, exported
 from pipeline.kinds.table.encoder import encode
 from pipeline.kinds.table.input import Rows
 from pipeline.own_data.column_types import infer
@@ -125,7 +124,7 @@ def test_a_column_of_several_forms_is_served_and_exported_as_it_was_read(prepare
     assert len(rows.records(records, ["0", "1", "2"])) == 3
     encoded = encode(encoder, records)
     ours = [cells.moment(pl.Series([record["since"]]), column["format"])[0] for record in records]
-    assert [example.seconds(record["since"], column) for record in records] == ours
+    assert [exported.seconds(record["since"], column) for record in records] == ours
     assert encoded.shape[0] == 3
     column["format"] = "%d %b %Y"
     assert encode(encoder, [{"age": 1.0, "city": "Oslo", "since": "1 Feb 2024"}]).shape[0] == 1, (

@@ -20,6 +20,7 @@ from tests.conftest import REPOSITORY, Ratchet, lean
 from tests.support import registered, runs
 from tests.test_model_api import made
 
+FILES = {"model.onnx", "encoder.json", "encoding.py", "answers.py", "example.py"}
 DENSE = {"widths": [8], "dropout": 0.1}
 CASES = {
     "mlp": ("image", "mlp", "cross_entropy", {**DENSE, "norm": "batch"}),
@@ -91,7 +92,7 @@ def test_onnxruntime_alone_answers_as_the_bundle_does(tmp_path: Path, monkeypatc
     assert "largest difference to torch" in done.stdout
     assert done.stderr == ""  # the exporter's chatter stays inside
     folder = project / "models/onnx"
-    assert {one.name for one in folder.iterdir()} == {"model.onnx", "encoder.json", "example.py", "records.json"}
+    assert {one.name for one in folder.iterdir()} == {*FILES, "records.json"}
     found = Bundle.load(project / "models/bundle")
     assert_same(example(folder), found.predict(examples))
 
@@ -122,7 +123,7 @@ def test_an_earlier_export_is_replaced_and_nothing_else(tmp_path: Path, monkeypa
     (project / "data/processed/spec.json").unlink()  # the examples are not known any more
     assert export(project).returncode == 0
     onnxruntime.InferenceSession(project / "models/onnx/model.onnx")
-    assert {one.name for one in (project / "models/onnx").iterdir()} == {"model.onnx", "encoder.json", "example.py"}
+    assert {one.name for one in (project / "models/onnx").iterdir()} == FILES
     assert {one.name for one in (project / "models").iterdir()} == {"bundle", "onnx"}
 
 

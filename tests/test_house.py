@@ -20,14 +20,13 @@ PACKAGE = REPOSITORY / "pipeline"
 HOMES = (
     "kinds",
     "config",
-    "exported",
     "datasets/pictures.py",
     "datasets/movielens.py",
     "serving/openapi.py",
     "serving/app.py",
 )
 TASK_HOMES = (
-    "tasks", "config", "exported", "init.py", "datasets/pictures.py", "datasets/movielens.py", "datasets/reviews.py",
+    "tasks", "config", "init.py", "datasets/pictures.py", "datasets/movielens.py", "datasets/reviews.py",
     "own_data",
 )  # fmt: skip
 

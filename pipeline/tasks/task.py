@@ -98,7 +98,7 @@ class Task:
 
 @cache
 def names() -> list[str]:
-    beside = ("task", "metrics", "response")
+    beside = ("task", "metrics", "response", "exported")
     return [module.name for module in pkgutil.iter_modules(tasks.__path__) if module.name not in beside]
 
 
