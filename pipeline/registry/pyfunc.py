@@ -27,7 +27,7 @@ with warnings.catch_warnings():
             if found != logged:
                 raise RegistryError(f"{folder} holds the bundle {found}; {logged} was logged with this model")
 
-        def predict(self, context, model_input, params=None) -> pd.DataFrame:  # type: ignore[no-untyped-def]  # see above
+        def predict(self, context, model_input, params=None) -> pd.DataFrame:  # type: ignore[no-untyped-def]  # above
             """Raw records, as the signature says → a row for each: label and probabilities, value, or ranked items."""
             return pd.DataFrame(self.bundle.predict(model_input))
 
