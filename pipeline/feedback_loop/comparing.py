@@ -58,8 +58,8 @@ def counted(reference: np.ndarray, live: np.ndarray) -> tuple[list[str], np.ndar
     inner = edges(reference[~np.isnan(reference)])
     old, new = (binned(sample, inner) for sample in (reference, live))
     shown = [f"{edge:.4g}" for edge in inner]
-    names = [b if a == b else f"{a} to {b}" for a, b in zip(["", *shown], [*shown, ""], strict=True)]
-    return [*(name.strip() for name in names), "none"], old, new
+    bins = [b if a == b else f"{a} to {b}" for a, b in zip(["", *shown], [*shown, ""], strict=True)]
+    return [*(name.strip() for name in bins), "none"], old, new
 
 
 def edges(given: np.ndarray) -> np.ndarray:

@@ -135,7 +135,8 @@ def of_answers(
         notes.append(f"the predictions are not compared: version {newest.version} {there}")
         return []
     rows = torch.from_numpy(sample(data.load_split("val", spec)["inputs"].numpy(), ANSWERED))
-    said = [one for part in rows.split(500) for one in tasks.of(encoder).answers(bundle.outputs(part), part, encoder)]
+    parts, task = torch.split(rows, 500), tasks.of(encoder)
+    said = [one for part in parts for one in task.answers(bundle.outputs(part), part, encoder)]
     before = features.of_answers(encoder, said, popular)
     now = features.of_answers(encoder, answers, popular)
     return [compared(name, before[name], now[name]) for name in before]

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import polars as pl
 
@@ -40,24 +41,24 @@ def export(config: Config, store: Store) -> Labels | None:
     labels = Labels(
         rows=len(table),
         sha256=sha256(temporary),
-        until=table["number"].max(),
+        until=cast("int", table["number"].max()),  # there are rows
         held_back=config.feedback.held_back,
     )
     write_atomically(kept(labels), lambda beside: shutil.copyfile(temporary, beside))
     lay(labels)
     for file in kept(labels).parent.glob("*.parquet"):
-        if file not in (kept(labels), kept(config.labels)):
+        if file not in (kept(labels), config.labels and kept(config.labels)):
             file.unlink()
     return labels
 
 
-def row(one: Labelled) -> tuple:
+def row(one: Labelled) -> tuple[int, str, int, int, str, bytes, str]:
     given = one.prediction
     return one.sequence, given.id, one.time, given.version, given.kind, given.record, one.label
 
 
-def kept(labels: Labels | None) -> Path | None:
-    return None if labels is None else paths.state("feedback", f"{labels.sha256}.parquet")
+def kept(labels: Labels) -> Path:
+    return paths.state("feedback", f"{labels.sha256}.parquet")
 
 
 def lay(labels: Labels | None) -> None:

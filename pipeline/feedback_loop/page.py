@@ -5,9 +5,9 @@ Drawn here alone, and by hand: each mark tells its numbers where the pointer is,
 
 from collections.abc import Callable, Iterator
 from html import escape
+from typing import NamedTuple
 
 from pipeline.feedback_loop.comparing import Compared
-from pipeline.feedback_loop.live import Score
 from pipeline.feedback_loop.report import BIASED, Report, drift_line, line
 from pipeline.project.html import document, section, table
 from pipeline.tasks.metrics import lower_is_better
@@ -17,10 +17,25 @@ WIDTH, HEIGHT, LEFT, BOTTOM = 860, 240, 56, 24  # of the chart, in pixels
 BAR, TALL = 12, 34  # of a bin's two bars, in pixels
 
 
+class Dot(NamedTuple):
+    """A version's day in the chart."""
+
+    version: int
+    day: str
+    labels: int
+    value: float
+    low: float
+    high: float
+
+
 def page(report: Report) -> str:
     found = report.drift
     parts = [section("", f"<p class='quiet'>{escape(report.time)}</p>")]
-    days = [one for one in report.scores if one.day and one.low is not None]
+    days = [
+        Dot(one.version, one.day, one.labels, one.value, one.low, one.high)
+        for one in report.scores
+        if one.day and one.value is not None and one.low is not None and one.high is not None
+    ]
     if report.scores:
         rows = [line(one) for one in report.scores]
         head = ("version", "day", "predictions", "labels", report.metric, "95% interval")
@@ -41,7 +56,7 @@ def page(report: Report) -> str:
     return document(f"{report.model} in use", parts)
 
 
-def chart(metric: str, days: list[Score]) -> str:
+def chart(metric: str, days: list[Dot]) -> str:
     """A dot for each version's day, with its interval; days at equal distances."""
     names = sorted({one.day for one in days})
     versions = sorted({one.version for one in days})

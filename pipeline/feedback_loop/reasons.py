@@ -50,7 +50,8 @@ def reasons(config: Config, store: Store, after: int, labels: int, newest: Label
 def fallen(config: Config, store: Store, after: int, newest: Labelled) -> Iterator[str]:
     """Whether new labels on the newest version's answers are certainly worse than what it did before."""
     version, metric = newest.prediction.version, live.metric(newest.prediction.answer)
-    old, new = [], []
+    old: list[float] = []
+    new: list[float] = []
     for one in chosen(config, store):
         if one.prediction.version == version:
             (new if one.sequence > after else old).append(live.worth(one))
@@ -60,6 +61,8 @@ def fallen(config: Config, store: Store, after: int, newest: Labelled) -> Iterat
     if before is None:  # there is nothing to compare with
         return
     low, high = live.interval(metric, new)
+    if low is None or high is None:
+        return
     worse = low > before if lower_is_better(metric) else high < before
     if worse:
         yield f"{metric} of version {version} is {np.mean(new):.4g} ({low:.4g} to {high:.4g}), and was {before:.4g}"

@@ -53,7 +53,7 @@ def scored(report: Report) -> Iterator[str]:
     if not report.scores:
         yield f"{report.model}: nothing was predicted yet. Type: ratchet serve"
         return
-    rows = [("version", "day", "predictions", "labels", report.metric, "95% interval")]
+    rows: list[tuple[str, ...]] = [("version", "day", "predictions", "labels", report.metric, "95% interval")]
     days: dict[int, int] = {}
     for one in reversed(report.scores):
         days[one.version] = days.get(one.version, 0) + (one.day is not None)
@@ -74,7 +74,7 @@ def drifted(found: Drift) -> Iterator[str]:
     if not found.inputs:
         return
     bad = {one.name for one in found.drifted}
-    rows = [("feature", "PSI", "test", "statistic", "p", "")]
+    rows: list[tuple[str, ...]] = [("feature", "PSI", "test", "statistic", "p", "")]
     ordered = sorted([*found.inputs, *found.answers], key=lambda one: (one.name not in bad, -one.psi))
     rows += [drift_line(one, one.name in bad) for one in ordered]
     yield f"{found.live:,} predictions of version {found.version} against the data that it was made of"

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pipeline.config.schema import Config, Labels
 from pipeline.feedback_loop import attempts, exporting
@@ -42,7 +42,7 @@ def begun(config: Config, store: Store, quiet: bool) -> attempts.Attempt | None:
         print(told(config, found.labels, found.reasons), flush=True)
     if not found.reasons:
         return None
-    labels = exporting.export(config, store)
+    labels = cast("Labels", exporting.export(config, store))  # reasons come of labels
     return attempts.begun(name, labels, config.labels, found.reasons)
 
 

@@ -4,14 +4,14 @@ So each transaction looks whether the file that it wrote is still there.
 """
 
 import os
+import shlex
 import sqlite3
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DisconnectionError
 
 from pipeline.project.errors import StoreError
-from pipeline.project.files import quoted
 
 GONE = "Put it back, with its -wal if it was moved, without if it is a backup; or begin with an empty one: touch {file}"
 LOG_GONE = "What it held was saved as far as possible. Stop all that use it, then start the service anew"
@@ -66,13 +66,15 @@ def require_there(connection: Connection) -> None:
     if before[0] != now[0]:
         raise gone(path)
     # From the log that only this process still sees; beneath SQLAlchemy, which would begin a transaction
-    connection.connection.driver_connection.execute("PRAGMA wal_checkpoint(FULL)")
+    driver = cast("sqlite3.Connection", connection.connection.driver_connection)  # it is open
+    driver.execute("PRAGMA wal_checkpoint(FULL)")
     raise log_gone(path)
 
 
 def require_writable(path: str) -> None:
     if not os.access(path, os.W_OK) and found(path):
-        raise StoreError(f"the feedback store {path} is read-only.\nType: chmod u+w {quoted(path)}", "it is read-only")
+        typed = f"chmod u+w {shlex.quote(path)}"
+        raise StoreError(f"the feedback store {path} is read-only.\nType: {typed}", "it is read-only")
 
 
 def gone(path: str) -> StoreError:

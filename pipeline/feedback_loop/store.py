@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import cast
 
 from sqlalchemy import Connection, delete, exists, func, insert, select, update
 
@@ -78,7 +79,8 @@ class Store:
         """StoreError if a label could not be kept now. It writes: a full disk shows in nothing else."""
         with explained(self.engine.url):
             if self.sqlite:
-                sqlite_file.require_writable(self.engine.url.database)
+                file = cast("str", self.engine.url.database)  # opened() takes no database in memory
+                sqlite_file.require_writable(file)
             with transaction(self.checker, LASTING, PATIENCE) as connection:
                 if self.sqlite:
                     make(connection)  # where an empty file was put in its place

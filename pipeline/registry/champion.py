@@ -11,7 +11,8 @@ import sys
 import time
 import uuid
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 from pipeline.project.errors import RegistryError
 from pipeline.project.secrets import redact
@@ -75,15 +76,15 @@ def state(client: Any, name: str, keep: bool = True) -> State:
         print(f"finished a {what} that was cut off: {name} version {entry.version}, {entry.told}", file=sys.stderr)
         now = look(client, name)
     if now.loss:
-        return give_up(client, name, now, keep)
+        return give_up(client, name, now, now.loss, keep)
     if keep and (said := remark(client, name, now)) and note(client, name, now, said):
         return look(client, name)
     return now
 
 
-def give_up(client: Any, name: str, now: State, keep: bool) -> State:
+def give_up(client: Any, name: str, now: State, loss: Loss, keep: bool) -> State:
     """The state after a loss: the champion before is champion again, or there is none."""
-    loss, kept = now.loss, "the next command records it"
+    kept = "the next command records it"
     if keep:
         reason = f"version {loss.version} is not in MLflow any more"
         then = "no champion" if loss.back_to is None else f"version {loss.back_to}"
@@ -145,7 +146,8 @@ def note(client: Any, name: str, now: State, said: str) -> bool:
     if (now.champion, said) in notes:
         return False
     try:
-        entry = record(client, name, now, "note", now.champion, said, {})
+        version = cast("int", now.champion)  # remark() says nothing where there is none
+        entry = record(client, name, now, "note", version, said, {})
     except Overtaken:  # whoever looks next sees what there is then
         return False
     except unreachable() as error:
@@ -257,7 +259,7 @@ def appended(client: Any, name: str, state: State, fields: dict[str, Any]) -> En
 
     All tries bear one id: should two of them arrive, the first counts, and the other follows an old entry, and is void.
     """
-    sent, failure = False, "other decisions came between"
+    sent, failure = False, Exception("other decisions came between")
     for pause in PAUSES:
         try:
             chain = ledger.read(client, name)
@@ -318,7 +320,7 @@ def finish(client: Any, name: str, entry: Entry) -> None:
     while True:
         by_hand = target.action == "lost" and target.alias_found is not None  # and so it stays: it shows as drift
         if target.after is not None and not by_hand:
-            patiently(lambda to=target: point(client, name, CHAMPION, to.after))
+            patiently(partial(point, client, name, CHAMPION, target.after))
         last = ledger.read(client, name).last_change or target
         if last.sha256 == target.sha256:
             break

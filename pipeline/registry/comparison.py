@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -63,7 +63,8 @@ class Comparison:
     @property
     def values(self) -> np.ndarray:
         """(N, 2): challenger, champion."""
-        return np.stack([self.challenger.values, self.champion.values], axis=1)
+        both = [cast("np.ndarray", one.values) for one in (self.challenger, self.champion)]  # a gate has a metric
+        return np.stack(both, axis=1)
 
 
 def measured(client: Any, version: Any, test: HeldOut, metric: str | None) -> Measured:
@@ -96,7 +97,8 @@ def asked(client: Any, one: Measured, other: HeldOut, metric: str) -> Measured:
 
 def latencies(bundle: "Bundle", test: HeldOut) -> list[float]:
     """Seconds for a record at a time, raw record to answer, after some that warm up."""
-    times, end = [], time.perf_counter() + LONGEST
+    times: list[float] = []
+    end = time.perf_counter() + LONGEST
     while len(times) < WARM + TIMED and (len(times) < 2 * WARM or time.perf_counter() < end):
         row = len(times) % len(test)
         record = of(bundle.encoder).known(bundle.encoder, test.records[row : row + 1])

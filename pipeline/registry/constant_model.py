@@ -1,7 +1,7 @@
 """The gate where nobody knows yet what is good: a model must certainly beat what says the same of every row."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -30,7 +30,8 @@ def certain_gain(gate: Gate, client: Any, challenger: Measured, test: HeldOut) -
     own = challenger if metric == gate.metric else asked(client, challenger, test, metric)
     spec, encoder = processed.load_spec(), processed.load_encoder()
     other = paired.trivial(test, encoder, spec["splits"]["train"].get("per_class", []), metric)
-    values, way = np.stack([own.values, other], axis=1), sign(metric)
+    scored = cast("np.ndarray", own.values)  # by the metric
+    values, way = np.stack([scored, other], axis=1), sign(metric)
     found = paired.value(values.mean(axis=0), metric)
     means = paired.value(bootstrap(values, gate.resamples, seed=0), metric)
     certain = float(np.quantile(way * (means[:, 0] - means[:, 1]), 1 - gate.confidence))

@@ -107,7 +107,8 @@ class Chain:
 
     @property
     def ever_champion(self) -> set[int]:
-        return ({entry.after for entry in self.changing} | {self.first_champion}) - {None}
+        champions = (*(entry.after for entry in self.changing), self.first_champion)
+        return {version for version in champions if version is not None}
 
     @property
     def stack(self) -> list[int]:
@@ -140,7 +141,7 @@ class Chain:
         return (last.after if last else self.first_champion), last
 
 
-def shown(moment: int) -> str:
+def shown(moment: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(moment / 1000))
 
 
@@ -160,7 +161,8 @@ def read(client: Any, name: str) -> Chain:
     """The ledger of the model `name`: numbers without a gap, sums that are true, each entry's place in the chain."""
     stored = listed(client, f"name='{name}.ledger'")
     faults = [f"entry {number} is missing" for number, each in enumerate(stored, 1) if int(each.version) > number][:1]
-    entries, sums = [], [None]
+    entries: list[Entry] = []
+    sums: list[str | None] = [None]
     for each in stored:
         entry = parsed(each)
         if entry is None or entry.sha256 != digest(each.tags["entry"]):

@@ -4,7 +4,7 @@ import tempfile
 from importlib.metadata import version as installed
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pipeline
 from pipeline.kinds.kind import of
@@ -13,6 +13,8 @@ from pipeline.registry.provenance import DIGEST
 from pipeline.tracking.mlflow_store import once_each
 
 if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+
     import numpy as np
     import pandas as pd
     from mlflow.models import ModelSignature
@@ -55,7 +57,8 @@ def save(place: Path, model: Any, bundle: "Bundle", folder: Path, records: Any) 
     from mlflow.models import Model
 
     # The model needs the package to read its bundle.
-    package, served = Path(pipeline.__file__).parent, find_spec("pipeline.registry.pyfunc").origin
+    package = Path(pipeline.__file__).parent
+    served = cast("ModuleSpec", find_spec("pipeline.registry.pyfunc")).origin  # a file of this folder
     kind = of(bundle.encoder)
     given, needed = kind.example(records), NEEDED + kind.packages
     mlflow.pyfunc.save_model(

@@ -2,18 +2,18 @@
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import mlflow.pyfunc
 import pandas as pd
 from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel
 
 with warnings.catch_warnings():
     # MLflow asks for type hints on predict, which it would take for a schema, where the signature is one. It sets a
     # filter of its own around that warning, so it is stopped where it would be shown.
     warnings.showwarning = lambda *warning, **more: None
 
-    class Served(mlflow.pyfunc.PythonModel):
+    class Served(PythonModel):
         def load_context(self, context: Any) -> None:
             from mlflow.models import Model
 
@@ -22,11 +22,12 @@ with warnings.catch_warnings():
 
             folder = Path(context.artifacts["bundle"])
             self.bundle = Bundle.load(folder)
-            logged, found = Model.load(folder.parents[1]).metadata["bundle.digest"], self.bundle.digest
+            metadata = cast("dict[str, Any]", Model.load(folder.parents[1]).metadata)  # mlflow_model.save wrote it
+            logged, found = metadata["bundle.digest"], self.bundle.digest
             if found != logged:
                 raise RegistryError(f"{folder} holds the bundle {found}; {logged} was logged with this model")
 
-        def predict(self, context, model_input, params=None) -> pd.DataFrame:
+        def predict(self, context, model_input, params=None) -> pd.DataFrame:  # type: ignore[no-untyped-def]  # above
             """Raw records, as the signature says → a row for each: label and probabilities, value, or ranked items."""
             return pd.DataFrame(self.bundle.predict(model_input))
 

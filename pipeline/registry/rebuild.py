@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import psutil
 import yaml
@@ -131,7 +131,7 @@ def pulled(md5: str, target: Path) -> list[str]:
     (place / ".dvc").mkdir(parents=True)
     (place / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
     (place / "raw.dvc").write_text(f"outs: [{{md5: {md5}, hash: md5, path: raw}}]\n")
-    problems = []
+    problems: list[str] = []
     with Repo(str(place), config={"remote": remotes}) as repo:
         for name in sorted(remotes, key=lambda name: (name != "cache", name != default)):
             try:
@@ -149,11 +149,18 @@ def stage(verb: str, project: Path, environment: dict[str, str]) -> str:
     """Runs it with what it says shown; "", or its last lines if it failed."""
     print(f"$ ratchet {verb} --locked", flush=True)
     command = [sys.executable, "-m", "pipeline", verb, "--locked"]
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
     last: deque[str] = deque(maxlen=TOLD)
-    with subprocess.Popen(command, cwd=project, env=environment, **streams) as process:
+    with subprocess.Popen(
+        command,
+        cwd=project,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
         try:
-            for line in process.stdout:
+            for line in cast("IO[str]", process.stdout):  # a pipe
                 print(f"  {line}", end="", flush=True)
                 last.append(line)
         except BaseException:

@@ -85,6 +85,11 @@ def logged_model(version: Any) -> str:
     return version.source.removeprefix("models:/")
 
 
+def unfetched() -> tuple[type[Exception], ...]:
+    """What is raised when files do not come from the store, or find no place here."""
+    return *unreachable(), OSError
+
+
 def fetched(client: Any, version: Any) -> Path:
     """The bundle's folder of a ModelVersion: a copy that lasts as long as this process, verified.
 
@@ -100,7 +105,7 @@ def fetched(client: Any, version: Any) -> Path:
     atexit.register(shutil.rmtree, paths.scratch(), ignore_errors=True)
     try:
         bundle = Path(mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=folder))
-    except (*unreachable(), OSError) as error:
+    except unfetched() as error:
         raise RegistryError(
             f"the bundle of {title} can't be fetched from {shown_uri()}: {redact(str(error))[:300]}{gone(error)}"
         ) from error

@@ -59,9 +59,16 @@ def create() -> metrics.Measured:
         service.reader.close()
         service.store.close()
 
-    about = {"title": "Ratchet", "version": "1", "docs_url": None, "redoc_url": None}
-    app = FastAPI(lifespan=lifespan, **about, **openapi.EVERY)
-    app.openapi = lambda: openapi.openapi(app, service.loaded.model)
+    app = FastAPI(
+        lifespan=lifespan,
+        title="Ratchet",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        responses=openapi.EVERY,
+        generate_unique_id_function=openapi.named,
+    )
+    app.openapi = lambda: openapi.openapi(app, service.loaded.model)  # type: ignore[method-assign]  # FastAPI's own way
     answers(app)
     predictions(app, service)
     facts(app, service)
@@ -134,8 +141,13 @@ def predictions(app: FastAPI, service: Service) -> None:
     add = partial(app.router.add_api_route, methods=["POST"], route_class_override=Plain)
     add("/predict", predict, summary="One record in, one answer out")
     add("/predict/batch", predict_batch, summary="Many records at once")
-    answer = {"response_model": openapi.Stored, "responses": openapi.FORGOTTEN}
-    add("/feedback", feedback, summary="What would have been right", **answer)
+    add(
+        "/feedback",
+        feedback,
+        summary="What would have been right",
+        response_model=openapi.Stored,
+        responses=openapi.FORGOTTEN,
+    )
 
 
 def said(model: Model, rest: bytes) -> Response:
@@ -192,4 +204,4 @@ def facts(app: FastAPI, service: Service) -> None:
         found = service.model.api.items(query)
         if found is None:
             raise HTTPException(404, "this model ranks no items")
-        return openapi.Items(found)
+        return openapi.Items.model_validate(found)

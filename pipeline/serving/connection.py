@@ -7,7 +7,7 @@ either, nor a bound for a head that httptools parses. Both sides speak public in
 import asyncio
 from copy import copy
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -38,19 +38,19 @@ class Connection(asyncio.Protocol):
     def __init__(self, config: Config, **given: Any):
         self.most, self.seconds = config.limit_concurrency, config.timeout_keep_alive
         self.inner = HttpToolsProtocol(config=unlimited(config), **given)
-        self.task: asyncio.Task | None = None  # of the request that is answered
+        self.task: asyncio.Task[Any] | None = None  # of the request that is answered
         self.timer: asyncio.TimerHandle | None = None
         self.stalled = 0
         self.reading = self.answering = self.paused = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        self.transport = transport
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)  # TCP's
         self.client = (transport.get_extra_info("peername") or (None, id(self)))[:2]  # it may have gone already
         self.places[self.client] = self
         if self.crowded and self.silent:
             next(iter(self.silent)).end()
         self.wait()
-        self.inner.connection_made(Wire(self))
+        self.inner.connection_made(cast("asyncio.Transport", Wire(self)))  # it has all of it
 
     @property
     def crowded(self) -> bool:

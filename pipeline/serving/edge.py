@@ -68,7 +68,7 @@ class Edge:
         """Refusal of what the head alone forbids."""
         self.require_known_names(exchange.values(b"host"), exchange.values(b"origin"))
         if self.token is not None and exchange.scope["path"] not in OPEN:
-            self.require_token(exchange.values(b"authorization"))
+            self.require_token(self.token.now(), exchange.values(b"authorization"))
         for encoding in exchange.values(b"content-encoding"):
             if encoding.strip().lower() not in (b"", b"identity"):
                 raise Refusal(415, f"Content-Encoding is {shown(encoding)}; send the body as it is, without encoding")
@@ -88,9 +88,9 @@ class Edge:
             if scheme not in (b"http", b"https") or hostname(authority) not in self.hosts:
                 raise Refusal(403, f"a page of {shown(origin)} asks; only this service's own pages may.\n{NAMES}")
 
-    def require_token(self, given: list[bytes]) -> None:
+    def require_token(self, wanted: bytes, given: list[bytes]) -> None:
         scheme, _, token = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
-        if scheme.lower() != b"bearer" or not hmac.compare_digest(token.strip(), self.token.now()):
+        if scheme.lower() != b"bearer" or not hmac.compare_digest(token.strip(), wanted):
             fault = "is wrong" if given else "is missing"
             where = "TOKEN is the line in the file that --token-file names"
             authenticate = (b"www-authenticate", b'Bearer realm="ratchet"')

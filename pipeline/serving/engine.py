@@ -37,7 +37,7 @@ class Job:
     model: Model
     records: list[Any]
     costs: list[float]
-    future: asyncio.Future
+    future: asyncio.Future[list[bytes]]
     loop: asyncio.AbstractEventLoop
     start: int = 0  # of the next slice
     end: int = 0
@@ -116,7 +116,8 @@ class Engine:
 
     def next(self) -> list[Job]:
         """Those whose slices are next, at least one and about as much as fits in a batch."""
-        jobs, records, left = [], self.batch, SLICE / self.backlog.pace
+        jobs: list[Job] = []
+        records, left = self.batch, SLICE / self.backlog.pace
         while self.waiting and records > 0 and (not jobs or self.waiting[0][2].cost <= left):
             clock, _, job = heapq.heappop(self.waiting)
             if job.future.done():  # the client has gone, or was told that it takes too long

@@ -8,8 +8,9 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, create_model
 from pydantic.json_schema import models_json_schema
 
+from pipeline.kinds.bodies import Invalid
 from pipeline.serving.loaded import Model
-from pipeline.serving.model_api import Invalid, ModelApi
+from pipeline.serving.model_api import ModelApi
 from pipeline.tasks.response import LISTED
 
 REF = "#/components/schemas/{model}"
@@ -24,6 +25,7 @@ REFUSED = {
     500: "a fault of the service; its log tells more",
     503: "no model yet, a feedback store that can't be used, or too many requests; Retry-After says when to try again",
 }
+Responses = dict[int | str, dict[str, Any]]  # as FastAPI takes them: status → OpenAPI's response, with a `model`
 TOKEN = {"type": "http", "scheme": "bearer", "description": "the line in the file that --token-file names"}
 
 
@@ -102,11 +104,15 @@ def named(route: APIRoute) -> str:
     return route.path.strip("/").replace("/", "_")
 
 
-EVERY = {"responses": {code: refused(text) for code, text in REFUSED.items()}, "generate_unique_id_function": named}
-FORGOTTEN = {404: refused("there is no such prediction")}
-RANKLESS = {404: refused("the model ranks no items")}
-UNREADY = {503: refused("no model yet, or a feedback store that can't be used") | {"model": Health | Problems}}
-TEXT = {200: {"description": "in Prometheus' text format", "content": {"text/plain": {"schema": {"type": "string"}}}}}
+EVERY: Responses = {code: refused(text) for code, text in REFUSED.items()}
+FORGOTTEN: Responses = {404: refused("there is no such prediction")}
+RANKLESS: Responses = {404: refused("the model ranks no items")}
+UNREADY: Responses = {
+    503: refused("no model yet, or a feedback store that can't be used") | {"model": Health | Problems}
+}
+TEXT: Responses = {
+    200: {"description": "in Prometheus' text format", "content": {"text/plain": {"schema": {"type": "string"}}}}
+}
 
 
 def feedback(body: bytes) -> tuple[str, Any]:
@@ -154,10 +160,10 @@ def described(document: dict[str, Any], api: ModelApi) -> list[type[BaseModel]]:
     identified = create_model("Identified", __base__=api.schema_out, prediction_id=(str, ...))
     answer = create_model("Answer", __base__=identified, model=(str, ...), version=(int, ...))
     some = Field(min_length=1, max_length=api.limit)
-    many = create_model("Records", __base__=Strict, records=(list[api.schema_in], some))
-    answers = create_model(
-        "Answers", __base__=Strict, model=(str, ...), version=(int, ...), predictions=(list[identified], ...)
-    )
+    records = (list[api.schema_in], some)  # type: ignore[name-defined]  # made at run time
+    many = create_model("Records", __base__=Strict, records=records)
+    predictions = (list[identified], ...)  # type: ignore[valid-type]  # made at run time
+    answers = create_model("Answers", __base__=Strict, model=(str, ...), version=(int, ...), predictions=predictions)
     one = body(api.schema_in, api.examples)
     if api.input.uploads:
         file = {

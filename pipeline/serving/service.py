@@ -53,7 +53,7 @@ class Service:
         about = {"model": model.name, "version": model.version, "digest": model.digest} if model else {}
         if model and (unknown := model.bundle.encoder.get("unknown_tokens")) is not None:
             about["unknown_tokens"] = unknown  # share of the tokens of its training texts
-        problems = [self.loaded.problem, fault and f"the feedback store can't be used: {fault.reason}"]
+        problems = [self.loaded.problem, f"the feedback store can't be used: {fault.reason}" if fault else None]
         ready = model is not None and fault is None
         return {"ready": ready, **about, "problem": "\n".join(filter(None, problems)) or None}
 

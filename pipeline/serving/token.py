@@ -17,7 +17,7 @@ class Token:
         """`given`: the token itself, or a file that is looked at with each request; RatchetError if it is empty."""
         self.file = given if isinstance(given, Path) else None
         self.seen = self.state()
-        text = self.file.read_text(encoding="utf-8") if self.file else given
+        text = given if isinstance(given, str) else given.read_text(encoding="utf-8")
         if not text.strip():
             raise RatchetError(EMPTY.format(file=quoted(self.file) if self.file else "FILE"))
         self.token = text.strip().encode()
@@ -25,7 +25,7 @@ class Token:
     def now(self) -> bytes:
         if self.file is not None and (state := self.state()) != self.seen:
             self.seen = state
-            self.read()
+            self.read(self.file)
         return self.token
 
     def state(self) -> tuple[int, ...] | None:
@@ -36,10 +36,10 @@ class Token:
             return None
         return found and (found.st_mtime_ns, found.st_ino, found.st_size)
 
-    def read(self) -> None:
+    def read(self, file: Path) -> None:
         """The one before holds while the file is away, empty or half written."""
         try:
-            token = self.file.read_bytes().strip()
+            token = file.read_bytes().strip()
         except OSError as error:
             log.warning("the token file can't be read, the token before stays: %s", error.strerror)
             return

@@ -3,8 +3,9 @@
 import re
 import tempfile
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import optuna
 import yaml
@@ -72,11 +73,11 @@ def listed(names: list[str]) -> str:
 
 
 def latest(names: list[str], url: str | None) -> str:
-    ends = {}
+    ends: dict[datetime, str] = {}
     for name in names:
         study = optuna.load_study(study_name=name, storage=studies.storage(url))
         done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        ends |= {trial.datetime_complete: name for trial in done}
+        ends |= {cast("datetime", trial.datetime_complete): name for trial in done}  # ended
     if ends:
         return ends[max(ends)]
     where = redact(url) if url else f".ratchet/{studies.DATABASE}"

@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -138,6 +138,10 @@ def differs(trials: Sequence[FrozenTrial], objective: int) -> bool:
     return len({trial.values[objective] for trial in trials}) > 1
 
 
+def objective_of(number: int) -> Callable[[FrozenTrial], float]:
+    return lambda trial: trial.values[number]
+
+
 def importances(found: Findings) -> dict[str, dict[str, float]]:
     """The share of an objective's variance that each setting explains, by fANOVA (Hutter et al., ICML 2014).
 
@@ -148,9 +152,7 @@ def importances(found: Findings) -> dict[str, dict[str, float]]:
     trials, evaluator = found.sample(FITTED), FanovaImportanceEvaluator(seed=0)
     study, names = among(trials, found.objectives, found.directions), common(found)
     return {
-        objective: get_param_importances(
-            study, evaluator=evaluator, params=names, target=lambda trial, number=number: trial.values[number]
-        )
+        objective: get_param_importances(study, evaluator=evaluator, params=names, target=objective_of(number))
         for number, objective in enumerate(found.objectives)
         if differs(trials, number)
     }

@@ -8,7 +8,7 @@ import plotly.io
 from optuna import visualization
 
 from pipeline.evaluation.figures.style import BAD, GOOD, GREY
-from pipeline.sweeping.analysis import LINES, Findings, among
+from pipeline.sweeping.analysis import LINES, Findings, among, objective_of
 
 LOOK = {
     "template": "plotly_white",
@@ -42,7 +42,7 @@ def history(found: Findings) -> list[go.Figure]:
     figures = []
     for number, objective in enumerate(found.objectives):
         figure = visualization.plot_optimization_history(
-            found.study, target=lambda trial, number=number: trial.values[number], target_name=objective
+            found.study, target=objective_of(number), target_name=objective
         )
         if len(found.objectives) == 1:  # Optuna draws the best so far only where it knows the direction
             figure = visualization.plot_optimization_history(found.study, target_name=objective)
@@ -65,9 +65,7 @@ def slices(found: Findings) -> list[go.Figure]:
     names = [one.name for one in found.parameters]
     figures = []
     for number, objective in enumerate(found.objectives):
-        figure = visualization.plot_slice(
-            found.study, names, target=lambda trial, number=number: trial.values[number], target_name=objective
-        )
+        figure = visualization.plot_slice(found.study, names, target=objective_of(number), target_name=objective)
         figure.for_each_xaxis(tidy)
         figures.append(figure.update_layout(width=None, height=400, autosize=True))
     return figures

@@ -27,6 +27,7 @@ from pipeline.sweeping.process import Server
 from pipeline.sweeping.worker import Plan, stoppable, work
 from pipeline.tracking import family, revision
 from pipeline.tracking.journal import Journal
+from pipeline.tracking.lines import Status
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry
 RESTARTS = 3  # of workers that died and left trials behind
@@ -90,7 +91,7 @@ def driven(sweep: Sweep, plan: Plan, study: optuna.Study, server: Server) -> int
             with told(study):
                 until_done(sweep, plan, study, server)
         except BaseException as error:
-            value = "FAILED" if isinstance(error, Exception) else "KILLED"
+            value: Status = "FAILED" if isinstance(error, Exception) else "KILLED"
             journal.status(value, f"{type(error).__name__}: {error}; the same command goes on")
             raise
         folder = paths.state("sweeps", sweep.study)

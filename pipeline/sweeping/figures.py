@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -21,8 +22,8 @@ from pipeline.sweeping.analysis import LINES, Findings, Parameter
 COLUMNS = 3  # panels side by side
 PANELS = 24  # of one figure
 AXES = 12  # of parallel coordinates
-DOTS = {"s": 22, "color": GOOD, "alpha": 0.75, "linewidths": 0}
-RING = {"s": 90, "facecolors": "none", "edgecolors": BAD, "linewidths": 1.6, "zorder": 4}
+DOTS: dict[str, Any] = {"s": 22, "color": GOOD, "alpha": 0.75, "linewidths": 0}
+RING: dict[str, Any] = {"s": 90, "facecolors": "none", "edgecolors": BAD, "linewidths": 1.6, "zorder": 4}
 
 
 def save(found: Findings, folder: Path) -> list[Path]:
@@ -99,7 +100,7 @@ def slices(found: Findings) -> Figure:
         axes.set(xlabel=parameter.name, ylabel=found.objectives[number])
         if parameter.labels:
             names = shown(parameter.labels, 16)
-            slope = {"rotation": 25, "ha": "right"} if sum(map(len, names)) > 24 else {}
+            slope: dict[str, Any] = {"rotation": 25, "ha": "right"} if sum(map(len, names)) > 24 else {}
             axes.set_xticks(range(len(names)), names, **slope)
             axes.set_xlim(-0.5, len(names) - 0.5)
         elif parameter.log:
@@ -107,7 +108,7 @@ def slices(found: Findings) -> Figure:
     return figure
 
 
-def dots(axes: Axes, trials: Sequence[FrozenTrial], parameter: Parameter, number: int, look: dict) -> None:
+def dots(axes: Axes, trials: Sequence[FrozenTrial], parameter: Parameter, number: int, look: dict[str, Any]) -> None:
     having = [trial for trial in trials if parameter.name in trial.params]
     places = [parameter.place(trial.params[parameter.name]) for trial in having]
     axes.scatter(places, [trial.values[number] for trial in having], **look)

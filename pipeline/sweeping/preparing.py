@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import optuna
 from hydra._internal.hydra import Hydra
@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from optuna.distributions import CategoricalDistribution
 from optuna.samplers import RandomSampler
 
-from pipeline.config.checking import flatten, names, report
+from pipeline.config.checking import Problem, flatten, names, report
 from pipeline.config.combinations import task_of
 from pipeline.config.composition import compose, options
 from pipeline.config.schema import Config
@@ -23,6 +23,9 @@ from pipeline.sweeping import spacefile
 from pipeline.sweeping.settings import SweepSettings
 from pipeline.sweeping.space import GRAMMAR, Dimension, Point, grid, overrides, split
 from pipeline.sweeping.study import DEFAULT_TRIALS, Search
+
+if TYPE_CHECKING:
+    from pipeline.tasks.task import Task
 
 EXTRA = ("latency_ms", "parameters")  # objectives beside what validation gives
 SEARCHED = ("seed", "model", "loss", "optimizer", "schedule", "training")  # what a training can be told anew
@@ -65,11 +68,11 @@ def prepared(arguments: Sequence[str]) -> Sweep:
     epochs = longest(dimensions, fixed, settings)
     spec = processed.load_spec(paths.PROCESSED)
     search = Search(sampler, settings.pruner, objectives, settings.seed, epochs or base.training.max_epochs, trials)
-    about = {
+    comparable = {
         "scenario": base.scenario,
         "base": dict(shared(base, dimensions)),
         "space": {one.key: one.text for one in dimensions}
-        or {"space_file": spacefile.fingerprint(settings.space_file)},
+        or {"space_file": spacefile.fingerprint(cast("str", settings.space_file))},  # one of them is given,
         "sampler": sampler,
         "pruner": settings.pruner,
         "objectives": list(objectives),
@@ -77,7 +80,7 @@ def prepared(arguments: Sequence[str]) -> Sweep:
         "data.fingerprint": spec["fingerprint"],
         "overrides": fixed,
     }
-    return Sweep(settings, base, dimensions, points, fixed, search, trials, about, hydra, config)
+    return Sweep(settings, base, dimensions, points, fixed, search, trials, comparable, hydra, config)
 
 
 def file_for(base: Config, dimensions: list[Dimension], about: Sequence[str]) -> str:
@@ -96,7 +99,7 @@ def require_searchable(settings: SweepSettings, dimensions: list[Dimension], bas
     if bool(dimensions) == (settings.space_file is not None):
         given = "both a space and a space_file" if dimensions else "no space"
         raise ConfigError(f"sweep: given {given}; give one of them: key={GRAMMAR}, or sweep.space_file=FILE.py")
-    problems = [
+    problems: list[Problem] = [
         (one.key, one.text, f"not searched, as a sweep trains on one data/processed: {names(list(SEARCHED))} are", [])
         for one in dimensions
         if one.key.partition(".")[0] not in SEARCHED
@@ -108,8 +111,11 @@ def require_searchable(settings: SweepSettings, dimensions: list[Dimension], bas
 
 
 def require_objectives(objectives: tuple[str, ...], settings: SweepSettings, base: Config) -> None:
-    known = [*task_of(base.model_dump()).monitors, *EXTRA]
-    problems = [("sweep.objectives", one, f"one of {names(known)}", known) for one in objectives if one not in known]
+    task = cast("Task", task_of(base.model_dump()))  # of settings that are composed
+    known = [*task.monitors, *EXTRA]
+    problems: list[Problem] = [
+        ("sweep.objectives", one, f"one of {names(known)}", known) for one in objectives if one not in known
+    ]
     if len(objectives) > 1 and settings.pruner != "none":
         problems.append(("sweep.pruner", settings.pruner, "none: with several objectives no trial lags in all", []))
     if len(objectives) > 1 and settings.sampler == "cmaes":

@@ -16,12 +16,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, Listener
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from pipeline.training.channel import Watcher
 
 STOPPING = 60.0  # seconds that a trial has to save its checkpoint
-started: list[subprocess.Popen] = []  # kept, since Python warns of a process that outlives its object
+started: list[subprocess.Popen[bytes]] = []  # kept, since Python warns of a process that outlives its object
 Outcome = dict[str, Any]  # state, reason, run_id, found, history, …
 
 
@@ -77,7 +77,7 @@ class Trials:
         return self.outcome or {"state": "FAIL", "reason": died(exitcode)}
 
     def forked(self, task: tuple[Any, ...]) -> int:
-        if self.tasks is None:
+        if self.tasks is None or self.answers is None:
             self.tasks, self.answers = own_server() if self.shared is None else connected(self.shared)
         pickle.dump(task, self.tasks)
         self.tasks.flush()
@@ -90,13 +90,14 @@ class Trials:
         """Lets the trial save its checkpoint; kills it where that takes too long."""
         if self.pid:
             self.signal(signal.SIGTERM)
-            if not select.select([self.answers], [], [], STOPPING)[0]:
+            answers = cast("IO[bytes]", self.answers)  # there, while a trial runs
+            if not select.select([answers], [], [], STOPPING)[0]:
                 self.signal(signal.SIGKILL)
         self.close()
 
     def signal(self, signum: int) -> None:
         with suppress(ProcessLookupError):
-            os.kill(self.pid, signum)
+            os.kill(cast("int", self.pid), signum)  # whoever calls this has looked
 
     def kill(self) -> None:
         if self.pid:
@@ -114,7 +115,7 @@ class Trials:
             try:
                 connection = listener.accept()
             except (OSError, EOFError, AuthenticationError):
-                if listener._listener is None:  # closed: the trial has ended
+                if listener._listener is None:  # type: ignore[attr-defined]  # closed: the trial ended
                     return
                 continue
             threading.Thread(target=self.answer, args=(connection,), daemon=True).start()
@@ -136,7 +137,7 @@ def own_server() -> tuple[IO[bytes], IO[bytes]]:
     command = [sys.executable, "-m", "pipeline.sweeping.forking"]
     server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     started.append(server)
-    return server.stdin, server.stdout
+    return cast("tuple[IO[bytes], IO[bytes]]", (server.stdin, server.stdout))  # pipes
 
 
 def connected(path: str) -> tuple[IO[bytes], IO[bytes]]:

@@ -81,7 +81,7 @@ def composed(name: str, about: Sequence[str]) -> tuple[SweepSettings, DictConfig
 
 
 def checked(config: DictConfig) -> SweepSettings:
-    own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     settings = resolve(own)
     try:
         return SweepSettings.model_validate(settings)

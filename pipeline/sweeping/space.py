@@ -3,14 +3,14 @@
 import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, RangeSweep, Transformer
 from hydra.errors import HydraException
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial
 
 from pipeline.config.checking import report
@@ -18,6 +18,7 @@ from pipeline.config.composition import options
 from pipeline.project.errors import ConfigError
 
 Point = dict[str, Any]
+Distribution = CategoricalDistribution | FloatDistribution | IntDistribution
 PLAIN = (bool, int, float, type(None))
 MOST = 10_000  # points of a grid
 GRAMMAR = "choice(a,b), range(1,5), interval(0.1,1), tag(log,interval(0.001,0.1)) or a,b"
@@ -29,19 +30,23 @@ class Dimension:
 
     key: str
     text: str  # as it was given
-    distribution: BaseDistribution
+    distribution: Distribution
     points: list[Any] | None  # all values, where they can be counted
 
     def suggest(self, trial: Trial) -> Any:
         one = self.distribution
         if isinstance(one, CategoricalDistribution):
             return trial.suggest_categorical(self.key, one.choices)
-        ask = trial.suggest_int if isinstance(one, IntDistribution) else trial.suggest_float
-        return ask(self.key, one.low, one.high, step=one.step, log=one.log)
+        if isinstance(one, IntDistribution):
+            return trial.suggest_int(self.key, one.low, one.high, step=one.step, log=one.log)
+        return trial.suggest_float(self.key, one.low, one.high, step=one.step, log=one.log)
 
     def ends(self) -> list[Any]:
         """Values that between them meet every limit that a setting can have."""
-        return [self.distribution.low, self.distribution.high] if self.points is None else self.points
+        if self.points is not None:
+            return self.points
+        one = cast("FloatDistribution | IntDistribution", self.distribution)  # an interval's
+        return [one.low, one.high]
 
 
 def split(arguments: Sequence[str], ready: Mapping[str, Any]) -> tuple[list[Dimension], list[str]]:
@@ -77,23 +82,24 @@ def dimension(override: Override, given: str) -> Dimension:
         if isinstance(value, RangeSweep):
             points = list(value.range())
             return Dimension(key, text, stepped(value, points), points)
-        points = choices(override, value)
+        points = choices(override, cast("ChoiceSweep | Glob", value))  # split() gives only what is searched
     except ValueError as error:
         raise ConfigError(report([(key, text, str(error), [])])) from None
     return Dimension(key, text, CategoricalDistribution(points), points)
 
 
-def interval(value: IntervalSweep) -> BaseDistribution:
-    low, high = value.start, value.end
+def interval(value: IntervalSweep) -> Distribution:
+    low, high = cast("float", value.start), cast("float", value.end)  # the grammar asks for both
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError("an interval needs a lower end below its upper end; for one value type key=value")
     log = logarithmic(value.tags)
     if log and low <= 0:
         raise ValueError("tag(log, …) needs an interval above 0")
-    return (IntDistribution if isinstance(low, int) else FloatDistribution)(low, high, log=log)
+    kind: Callable[..., Distribution] = IntDistribution if isinstance(low, int) else FloatDistribution
+    return kind(low, high, log=log)
 
 
-def stepped(value: RangeSweep, points: list[Any]) -> BaseDistribution:
+def stepped(value: RangeSweep, points: list[Any]) -> Distribution:
     several(points)
     if value.step < 0:
         raise ValueError("a range that is searched goes upwards: range(low, high, step)")
@@ -101,7 +107,8 @@ def stepped(value: RangeSweep, points: list[Any]) -> BaseDistribution:
     whole = all(isinstance(point, int) for point in points)
     if log and not (whole and value.step == 1 and points[0] > 0):
         raise ValueError("tag(log, range(…)) needs whole numbers above 0 and a step of 1; or take interval(…)")
-    return (IntDistribution if whole else FloatDistribution)(points[0], points[-1], step=value.step, log=log)
+    kind: Callable[..., Distribution] = IntDistribution if whole else FloatDistribution
+    return kind(points[0], points[-1], step=value.step, log=log)
 
 
 def choices(override: Override, value: ChoiceSweep | Glob) -> list[Any]:
@@ -132,13 +139,14 @@ def logarithmic(tags: set[str]) -> bool:
 
 def grid(dimensions: Sequence[Dimension]) -> list[Point] | None:
     """Every point of the space, the last setting changing fastest; None where they can't be counted."""
-    if any(one.points is None for one in dimensions):
+    points = [one.points for one in dimensions if one.points is not None]
+    if len(points) < len(dimensions):
         return None
-    size = math.prod(len(one.points) for one in dimensions)
+    size = math.prod(map(len, points))
     if size > MOST:
         raise ConfigError(f"the grid has {size:,} points, {MOST:,} at most are taken.\nType: sweep.sampler=tpe")
     keys = [one.key for one in dimensions]
-    return [dict(zip(keys, values, strict=True)) for values in itertools.product(*(one.points for one in dimensions))]
+    return [dict(zip(keys, values, strict=True)) for values in itertools.product(*points)]
 
 
 def overrides(point: Mapping[str, Any]) -> list[str]:

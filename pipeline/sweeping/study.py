@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import optuna
 from omegaconf import OmegaConf
@@ -46,25 +46,27 @@ class Search:
         """Of one trial: seeded with its number, so that two workers never draw the same, and a rerun draws again."""
         seed = random.Random(f"{self.seed}-{number}").getrandbits(31)
         population = max(4, min(50, self.trials // 4))
-        return {
+        ways: dict[str, Callable[[], BaseSampler]] = {
             "grid": lambda: RandomSampler(seed=seed),  # its points are in the queue
             "random": lambda: RandomSampler(seed=seed),
             "tpe": lambda: TPESampler(seed=seed, constant_liar=parallel),
             "gp": lambda: GPSampler(seed=seed),
             "cmaes": lambda: CmaEsSampler(seed=seed),
             "nsga2": lambda: NSGAIISampler(population_size=population, seed=seed),
-        }[self.sampler]()
+        }
+        return ways[self.sampler]()
 
     def prune(self) -> BasePruner:
         """Hyperband's last bracket first looks in the last third, where little is left to save: there is none."""
-        return {
+        ways: dict[str, Callable[[], BasePruner]] = {
             "none": NopPruner,
             "median": lambda: MedianPruner(n_startup_trials=4, n_warmup_steps=1),
             "hyperband": lambda: HyperbandPruner(1, max_resource=max(1, self.epochs // 3), reduction_factor=3),
-        }[self.pruner]()
+        }
+        return ways[self.pruner]()
 
 
-def direction(objective: str) -> str:
+def direction(objective: str) -> Literal["minimize", "maximize"]:
     return "minimize" if lower_is_better(objective) else "maximize"
 
 

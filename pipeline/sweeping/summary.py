@@ -2,7 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import optuna
 from optuna.trial import FrozenTrial
@@ -69,7 +69,8 @@ def closing(study: optuna.Study, folder: Path) -> str:
 def ranked(study: optuna.Study) -> list[FrozenTrial]:
     complete = [trial for trial in ended(study) if trial.state.name == "COMPLETE"]
     sign = 1 if study.direction == optuna.study.StudyDirection.MINIMIZE else -1
-    return sorted(complete, key=lambda trial: (sign * trial.value, trial.number))[:FIRST]
+    # A complete trial has a value
+    return sorted(complete, key=lambda trial: (sign * cast("float", trial.value), trial.number))[:FIRST]
 
 
 def write(study: optuna.Study, folder: Path) -> list[Path]:
