@@ -62,7 +62,7 @@ TYPED = {
     "git checkout {tags['git.commit']}": "not typed: git itself refuses where it would overwrite anything",
     # DVC's cache and what lies in it
     "cp {quoted(database)} {quoted(free(Path(f'{database}.before')))} && {typed}": "not typed: as `mlflow db upgrade`",
-    "install -m 444 {quoted(one.copy)} {quoted(file)}": CACHE,
+    "install -m 444 {quoted(copy)} {quoted(file)}": CACHE,
     "mkdir -p {shlex.join(map(str, folders))}": "row 42: a hole in the cache, the source is away",
     "rm -f {quoted(file)} && dvc repro {stage}": "row 42: flipped bits in the cache and the project",
     "dvc pull {path}": "not typed: it needs a remote, and only adds",
@@ -162,7 +162,7 @@ TYPED = {
     "ratchet {verb}": PROSE,
     "ratchet serve {cure}": "not typed: another port, or an address of this machine",
     "ratchet serve: champion and token file are always read anew; other settings need a restart": PROSE,
-    "chmod u+w {quoted(path)}": "not typed: of the store's own file",
+    "chmod u+w {shlex.quote(path)}": "not typed: of the store's own file",
     "ratchet serve 'serving.hosts=[NAME]'": FILL_IN,
     "ratchet serve: the watcher ended with {watcher.returncode}; another one starts": PROSE,
     "ratchet serve: {problem}": PROSE,

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from pipeline.evaluation.statistics import wilson
-from pipeline.feedback_loop import comparing, drift
+from pipeline.feedback_loop import comparing, features
 from pipeline.store import held_out
 from tests.support import digits, labelled, registered, runs, smoke, texts
 
@@ -63,7 +63,7 @@ def test_samples_of_the_training_data_itself_have_not_drifted():
     alarms = 0
     for seed in range(20):
         chosen = np.random.default_rng(seed).permutation(len(train))
-        old, new = (drift.of_inputs(ENCODER, train[some], np.empty(0)) for some in (chosen[150:], chosen[:150]))
+        old, new = (features.of_inputs(ENCODER, train[some], np.empty(0)) for some in (chosen[150:], chosen[:150]))
         found = [comparing.compared(name, old[name], new[name]) for name in old]
         alarms += any(one.psi >= 0.2 and one.p <= 0.01 / len(found) for one in found)
     assert alarms <= 1
