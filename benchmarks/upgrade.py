@@ -27,6 +27,17 @@ BEFORE = [
     ["ratchet", "sweep", "optimizer.lr=choice(0.002,0.004)", "sweep.n_trials=2", "sweep.sampler=grid"],
     ["ratchet", "sync"],
 ]
+# Tiny raw files as that commit's tests have them, wherever they stand there
+RAW = """
+import sys
+from pathlib import Path
+try:
+    from tests.support import digits
+except ImportError:
+    from tests import digits
+from tests.conftest import use
+use(Path(sys.argv[1]), digits.idx_files())
+"""
 # Each with a word that its output holds; predict reads the pictures that are laid beside the project
 AFTER = [
     (["ratchet", "runs"], "FINISHED"),
@@ -69,13 +80,7 @@ def run(folder: Path, command: list[str]) -> tuple[int, str]:
 def begin(project: Path, commit: str) -> None:
     project.mkdir(parents=True)
     lay(project, commit)
-    made = [
-        sys.executable,
-        "-c",
-        "import sys; from pathlib import Path; from tests import digits; from tests.conftest import use; "
-        "use(Path(sys.argv[1]), digits.idx_files())",
-        str(project),
-    ]
+    made = [sys.executable, "-c", RAW, str(project)]
     code, said = run(project, made)
     assert code == 0, said
     params = project / "params.yaml"
