@@ -23,7 +23,7 @@ repro: install ## run the pipeline on real data, then promote the first champion
 	dvc repro
 	ratchet promote
 
-test: install ## run the tests: no network, tiny real inputs, about 19 minutes on 2 cores
+test: install ## run the tests: no network, tiny real inputs, about 25 minutes on 2 cores
 	pytest
 
 check: install ## lint, format and types

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from pipeline.config.data import AnyData, AnyEncoder, Data, of_kind, without_secret
+from pipeline.config.data import AnyData, AnyEncoder, without_secret
 from pipeline.config.model import AnyModel
 from pipeline.config.section import (
     Amount,
@@ -270,10 +270,6 @@ class Config(Section):
     def is_of(self, known: str | None) -> bool:
         """Whether a config hash, of whatever time, is of these settings."""
         return known in (self.hash, self.former_hash)
-
-    def data_of(self, kind: type[Data]) -> Data:
-        """`data`, of the class that whoever asks was written for."""
-        return of_kind(self.data, kind)
 
     @property
     def components(self) -> set[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.data import TableData, TextData
+from pipeline.config.data import TableData, TextData, of_kind
 from pipeline.config.schema import Config
 from pipeline.datasets import table, text
 from pipeline.project import paths
@@ -42,7 +42,7 @@ class Account:
 def rehearse(path: Path, config: Config) -> Account:
     """DataError for what preprocess would refuse; but for rows that can be set apart, which are counted."""
     data: TextData | TableData
-    data = config.data_of(TextData) if config.data.kind == "text" else config.data_of(TableData)
+    data = of_kind(config.data, TextData) if config.data.kind == "text" else of_kind(config.data, TableData)
     prepare = data.prepare.model_copy(update={"max_quarantined": ALL})
     config = config.model_copy(update={"data": data.model_copy(update={"prepare": prepare})})
     try:
@@ -68,7 +68,7 @@ def of_table(raw: Path, config: Config) -> Account:
 
 def of_texts(raw: Path, config: Config) -> Account:
     """Up to the split; the encoder is fetched later."""
-    data = config.data_of(TextData)
+    data = of_kind(config.data, TextData)
     split = data.prepare.split
     corpus, blank = text.usable(raw, data)
     assign(corpus.targets, split.validation, split.test, corpus.groups, corpus.times)
